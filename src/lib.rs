@@ -2,6 +2,7 @@
 //! server and an authorization server, configured by HCL. `docs/architecture.md` is the map.
 
 pub mod diagnostic;
+pub mod expr;
 pub mod hcl;
 
 /// The version of this program, as `couper.version` and the log give it.
