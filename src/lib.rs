@@ -1,6 +1,8 @@
 //! Gateway: one binary that is a reverse proxy with access control, an OAuth2 client, a resource
 //! server and an authorization server, configured by HCL. `docs/architecture.md` is the map.
 
+pub mod clock;
+pub mod crypto;
 pub mod diagnostic;
 pub mod expr;
 pub mod hcl;

@@ -1,0 +1,19 @@
+//! Keys and what is done with them; nothing else in the gateway touches key material.
+//!
+//! Every key is parsed once, when a configuration is built or a key set arrives, and is bound to
+//! exactly one algorithm. A token never chooses: its `alg` is only compared with that of the key.
+//! All primitives come from aws-lc-rs.
+
+pub mod algorithm;
+pub mod constant_time;
+mod encoding;
+mod json;
+pub mod jwk;
+pub mod jwks;
+pub mod jws;
+pub mod key;
+pub mod random;
+
+pub use algorithm::{Algorithm, Family};
+pub use jwks::Jwks;
+pub use key::{KeyError, SigningKey, VerifyingKey};
