@@ -6,6 +6,7 @@ pub mod crypto;
 pub mod diagnostic;
 pub mod expr;
 pub mod hcl;
+pub mod oauth;
 
 /// The version of this program, as `couper.version` and the log give it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
