@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod expr;
 pub mod hcl;
 pub mod oauth;
+pub mod telemetry;
 
 /// The version of this program, as `couper.version` and the log give it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
