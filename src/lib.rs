@@ -8,6 +8,7 @@ pub mod expr;
 pub mod hcl;
 pub mod oauth;
 pub mod telemetry;
+pub mod upstream;
 
 /// The version of this program, as `couper.version` and the log give it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
