@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod crypto;
 pub mod diagnostic;
+pub mod error;
 pub mod expr;
 pub mod hcl;
 pub mod oauth;
