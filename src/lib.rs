@@ -1,13 +1,16 @@
 //! Gateway: one binary that is a reverse proxy with access control, an OAuth2 client, a resource
 //! server and an authorization server, configured by HCL. `docs/architecture.md` is the map.
 
+pub mod blocks;
 pub mod clock;
+pub mod config;
 pub mod crypto;
 pub mod diagnostic;
 pub mod error;
 pub mod expr;
 pub mod hcl;
 pub mod oauth;
+pub mod runtime;
 pub mod telemetry;
 pub mod upstream;
 

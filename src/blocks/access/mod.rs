@@ -1,0 +1,181 @@
+//! Access controls: blocks of `definitions` that decide who may come in.
+//!
+//! To add one write its file (schema, `read`, `Authenticate`), declare the module and name it in the
+//! registry below.
+
+pub mod basic_auth;
+pub mod external_authz;
+pub mod introspection;
+pub mod jwt;
+pub mod oauth2;
+pub mod oidc;
+pub mod rate_limiter;
+pub mod saml;
+
+use super::Definitions;
+use super::context::Context;
+use super::error_handler::{Handlers, Place};
+use super::reader::Reader;
+use super::schema::{BlockSchema, Child};
+use crate::error::{Error, Kind};
+use crate::expr::Program;
+use crate::hcl::Block;
+use crate::http::exchange::Exchange;
+use futures_util::future::LocalBoxFuture;
+use std::sync::Arc;
+
+/// A type of access control.
+#[derive(Debug)]
+pub struct Type {
+    /// Its table.
+    pub schema: &'static BlockSchema,
+    /// Reads a block.
+    pub read: fn(Reader<'_>, &Definitions<'_>) -> Option<Box<dyn Authenticate>>,
+}
+
+/// Makes the tables below from one list, so that a type is named in one place.
+macro_rules! access_controls {
+    (now: $($now:ident)*; later: $($later:ident)*;) => {
+        /// Types that can be used.
+        pub static TYPES: &[Type] = &[
+            $(Type { schema: &$now::SCHEMA, read: $now::read },)*
+        ];
+
+        /// All types, as blocks of `definitions`.
+        pub(super) const BLOCKS: &[Child] = &[
+            $(Child::many(&$now::SCHEMA),)*
+            $(Child::many(&$later::SCHEMA).unavailable(),)*
+        ];
+    };
+}
+
+// The registry. `later` are types that have a table and no run-time part yet.
+access_controls! {
+    now: basic_auth jwt;
+    later: external_authz oauth2 oidc rate_limiter saml;
+}
+
+/// Whether a block of `definitions` is an access control.
+pub fn is_type(name: &str) -> bool {
+    BLOCKS.iter().any(|child| child.name() == name)
+}
+
+/// Decides about a request.
+pub trait Authenticate: Send + Sync + std::fmt::Debug {
+    /// Lets the request in, or says why not.
+    fn authenticate<'a>(&'a self, label: &'a Arc<str>, exchange: &'a mut Exchange) -> Verdict<'a>;
+
+    /// Whether responses behind it are private: they get `Cache-Control: private`.
+    fn makes_private(&self) -> bool {
+        false
+    }
+
+    /// The types of error with an answer of their own, such as a challenge.
+    fn default_types(&self) -> &'static [Kind] {
+        &[]
+    }
+
+    /// Its expressions, for the analysis of what they read.
+    fn programs(&self) -> Vec<&Program> {
+        Vec::new()
+    }
+}
+
+/// What an access control found, at once or after asking someone.
+pub enum Verdict<'a> {
+    /// Decided without waiting; nothing is allocated.
+    Now(Result<(), Error>),
+    /// To be awaited.
+    Later(LocalBoxFuture<'a, Result<(), Error>>),
+}
+
+impl std::fmt::Debug for Verdict<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Now(result) => f.debug_tuple("Now").field(result).finish(),
+            Self::Later(_) => f.write_str("Later"),
+        }
+    }
+}
+
+/// An access control with its label.
+#[derive(Debug)]
+pub struct Control {
+    label: Arc<str>,
+    kind: &'static str,
+    log_fields: Option<Arc<Program>>,
+    handlers: Handlers,
+    authenticate: Box<dyn Authenticate>,
+}
+
+impl Control {
+    /// Reads a block of one of [`TYPES`].
+    pub(super) fn read(
+        cx: &Context<'_>,
+        block: &Block,
+        definitions: &Definitions<'_>,
+    ) -> Option<Self> {
+        let kind = TYPES
+            .iter()
+            .find(|kind| kind.schema.name == block.kind.text)?;
+        let reader = Reader::new(cx, block, kind.schema);
+        let authenticate = (kind.read)(reader, definitions);
+        let log_fields = reader.program("custom_log_fields").map(Arc::new);
+        let handlers = Handlers::read(
+            reader,
+            definitions,
+            Place::AccessControl(kind.schema.name),
+            authenticate.as_ref().map_or(&[], |a| a.default_types()),
+            log_fields.as_slice(),
+        );
+        Some(Self {
+            label: block.label().trim().into(),
+            kind: kind.schema.name,
+            log_fields,
+            handlers,
+            authenticate: authenticate?,
+        })
+    }
+
+    /// Its label.
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// Its block type.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// `custom_log_fields`
+    pub fn log_fields(&self) -> Option<&Arc<Program>> {
+        self.log_fields.as_ref()
+    }
+
+    /// Its error handlers.
+    pub fn handlers(&self) -> &Handlers {
+        &self.handlers
+    }
+
+    /// Whether responses behind it are private.
+    pub fn makes_private(&self) -> bool {
+        self.authenticate.makes_private()
+    }
+
+    /// Its expressions.
+    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+        self.log_fields
+            .iter()
+            .map(Arc::as_ref)
+            .chain(self.authenticate.programs())
+    }
+
+    /// Lets the request in, or says why not.
+    pub async fn check(&self, exchange: &mut Exchange) -> Result<(), Error> {
+        let verdict = match self.authenticate.authenticate(&self.label, exchange) {
+            Verdict::Now(result) => result,
+            Verdict::Later(future) => future.await,
+        };
+        verdict.map_err(|error| error.in_block(&self.label))
+    }
+}

@@ -1,0 +1,175 @@
+//! What every block may ask for while it is read: texts, environment, functions, findings.
+
+use super::reader::Spanned;
+use crate::diagnostic::{Diagnostic, Diagnostics, SourceMap, Span, code};
+use crate::expr::{self, Program, Value};
+use crate::hcl::Attribute;
+use hcl_edit::Span as _;
+use hcl_edit::expr::Expression;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The surroundings of a configuration while it is loaded.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The configuration's files.
+    pub sources: &'a SourceMap,
+    /// `env`: the process environment over `defaults.environment_variables`.
+    pub env: &'a BTreeMap<String, String>,
+    /// `couper.environment`.
+    pub environment: &'a str,
+    /// The functions of the language.
+    pub functions: &'a expr::Registry,
+    diagnostics: RefCell<Diagnostics>,
+    files: RefCell<Vec<PathBuf>>,
+    labels: RefCell<BTreeMap<&'static str, Vec<String>>>,
+}
+
+impl<'a> Context<'a> {
+    /// A context without findings.
+    pub fn new(
+        sources: &'a SourceMap,
+        env: &'a BTreeMap<String, String>,
+        environment: &'a str,
+        functions: &'a expr::Registry,
+    ) -> Self {
+        Self {
+            sources,
+            env,
+            environment,
+            functions,
+            diagnostics: RefCell::default(),
+            files: RefCell::default(),
+            labels: RefCell::default(),
+        }
+    }
+
+    /// Tells the labels of a type of block in `definitions`.
+    pub fn know_labels(&self, kind: &'static str, labels: Vec<String>) {
+        self.labels.borrow_mut().insert(kind, labels);
+    }
+
+    /// The labels of a type of block in `definitions`.
+    pub fn labels(&self, kind: &str) -> Vec<String> {
+        self.labels.borrow().get(kind).cloned().unwrap_or_default()
+    }
+
+    /// Adds a finding.
+    pub fn report(&self, diagnostic: Diagnostic) {
+        self.diagnostics.borrow_mut().push(diagnostic);
+    }
+
+    /// The findings, and the files that attributes name (to be watched).
+    pub fn finish(self) -> (Diagnostics, Vec<PathBuf>) {
+        (self.diagnostics.into_inner(), self.files.into_inner())
+    }
+
+    fn compile_context(&self, attribute: &Attribute, mode: expr::Mode) -> expr::CompileContext<'_> {
+        let source = attribute.value_span.source;
+        expr::CompileContext {
+            source,
+            text: self.sources.text(source),
+            env: self.env,
+            version: crate::VERSION,
+            environment: self.environment,
+            functions: self.functions,
+            mode,
+        }
+    }
+
+    /// Evaluates an attribute now; a fault is a finding.
+    pub fn start_value(&self, attribute: &Attribute) -> Option<Value<'static>> {
+        let cx = self.compile_context(attribute, expr::Mode::Start);
+        match expr::eval_start(&attribute.value, &cx) {
+            Ok(value) => Some(value),
+            Err(findings) => {
+                for finding in findings {
+                    let message = format!("`{}`: {}", attribute.name.text, finding.message);
+                    self.report(
+                        Diagnostic::error(code::EVALUATION, finding.span, message)
+                            .maybe_hint(finding.hint),
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    /// Compiles an attribute that is evaluated later.
+    pub fn program(&self, attribute: &Attribute) -> Option<Program> {
+        let cx = self.compile_context(attribute, expr::Mode::Request);
+        match expr::compile(&attribute.value, &cx) {
+            Ok(program) => {
+                for finding in program.warnings() {
+                    let message = format!("`{}`: {}", attribute.name.text, finding.message);
+                    self.report(
+                        Diagnostic::warning(code::SUSPICIOUS, finding.span, message)
+                            .maybe_hint(finding.hint.clone()),
+                    );
+                }
+                Some(program)
+            }
+            Err(findings) => {
+                for finding in findings {
+                    let message = format!("`{}`: {}", attribute.name.text, finding.message);
+                    self.report(
+                        Diagnostic::error(code::SYNTAX, finding.span, message)
+                            .maybe_hint(finding.hint),
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    /// The value of an attribute that can be evaluated now; nothing is reported.
+    pub fn start_value_quietly(&self, attribute: &Attribute) -> Option<Value<'static>> {
+        let cx = self.compile_context(attribute, expr::Mode::Start);
+        expr::eval_start(&attribute.value, &cx).ok()
+    }
+
+    /// The places of the elements of a list literal.
+    pub(super) fn element_spans(attribute: &Attribute) -> Vec<Span> {
+        let source = attribute.value_span.source;
+        match &attribute.value {
+            Expression::Array(array) => array
+                .iter()
+                .map(|item| {
+                    item.span()
+                        .map_or(attribute.value_span, |r| Span::new(source, r))
+                })
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A path as written, resolved against the folder of the file it stands in.
+    pub fn resolve(&self, path: &str, span: Span) -> PathBuf {
+        let path = Path::new(path);
+        if path.is_absolute() {
+            path.to_owned()
+        } else {
+            self.sources.folder(span.source).join(path)
+        }
+    }
+
+    /// Reads a file that an attribute names; it will be watched.
+    pub fn read_file(&self, name: &str, path: &Spanned<PathBuf>) -> Option<Vec<u8>> {
+        self.watch(&path.value);
+        let shown = path.value.display();
+        let why = match std::fs::read(&path.value) {
+            Ok(bytes) if bytes.is_empty() => "it is empty".to_owned(),
+            Ok(bytes) => return Some(bytes),
+            Err(error) => error.to_string(),
+        };
+        let message = format!("`{name}`: cannot use file `{shown}`: {why}");
+        self.report(Diagnostic::error(code::FILE, path.span, message));
+        None
+    }
+
+    /// Remembers a file for `-watch`.
+    pub fn watch(&self, path: &Path) {
+        self.files.borrow_mut().push(path.to_owned());
+    }
+}

@@ -1,0 +1,6 @@
+//! The compiled tree: immutable, shared by all workers, replaced whole on reload.
+
+pub mod router;
+pub mod tree;
+
+pub use tree::Tree;
