@@ -9,6 +9,7 @@ pub mod diagnostic;
 pub mod error;
 pub mod expr;
 pub mod hcl;
+pub mod http;
 pub mod oauth;
 pub mod runtime;
 pub mod telemetry;

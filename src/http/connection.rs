@@ -1,0 +1,493 @@
+//! Connections from clients: TLS, HTTP/1.1 and HTTP/2, time limits and graceful end.
+//!
+//! No timer runs for a connection. Each notes when it began to wait for a request's head or for
+//! the next request, and the worker looks at all of them twice a second.
+
+use super::pipeline;
+use super::worker::Worker;
+use hyper::body::Incoming;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+const SWEEP: Duration = Duration::from_millis(500);
+const TLS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may go on sending after the last answer.
+const LINGER: Duration = Duration::from_secs(2);
+const MAX_HEADERS: usize = 100;
+const MAX_HEAD_BYTES: usize = 64 << 10;
+const H2_STREAMS: u32 = 100;
+const H2_STREAM_WINDOW: u32 = 64 << 10;
+const H2_CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    /// Waits for the first byte of the next request.
+    Idle(Instant),
+    /// Reads a head, of which the first byte came then.
+    Head(Instant),
+    /// Serves requests.
+    Busy,
+}
+
+/// A connection as its worker sees it.
+#[derive(Debug)]
+pub struct State {
+    doing: Cell<Doing>,
+    requests: Cell<usize>,
+    /// The last request came with a body, which may not have been read to its end.
+    uploading: Cell<bool>,
+    /// Since when the client takes nothing.
+    stuck: Cell<Option<Instant>>,
+    wish: Cell<Wish>,
+    waker: RefCell<Option<Waker>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    None,
+    /// No further request; those running end in peace.
+    Finish,
+    /// At once.
+    Close,
+}
+
+impl State {
+    fn new() -> Self {
+        // From the start of a connection the head is awaited.
+        Self {
+            doing: Cell::new(Doing::Head(Instant::now())),
+            requests: Cell::new(0),
+            uploading: Cell::new(false),
+            stuck: Cell::new(None),
+            wish: Cell::new(Wish::None),
+            waker: RefCell::new(None),
+        }
+    }
+
+    fn ask(&self, wish: Wish) {
+        if self.wish.get() != wish {
+            self.wish.set(wish);
+            if let Some(waker) = self.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Asks the connection to end after the requests that run.
+    pub fn finish(&self) {
+        self.ask(Wish::Finish);
+    }
+
+    /// Notes whether a write went through.
+    fn wrote<T>(&self, result: &Poll<T>) {
+        if result.is_ready() {
+            self.stuck.set(None);
+        } else if self.stuck.get().is_none() {
+            self.stuck.set(Some(Instant::now()));
+        }
+    }
+
+    fn is_stuck(&self) -> bool {
+        let since = self.stuck.get();
+        since.is_some_and(|since| since.elapsed() >= WRITE_TIMEOUT)
+    }
+
+    fn bytes_came(&self) {
+        if matches!(self.doing.get(), Doing::Idle(_)) {
+            self.doing.set(Doing::Head(Instant::now()));
+        }
+    }
+
+    fn request_began(&self) {
+        self.requests.set(self.requests.get() + 1);
+        self.doing.set(Doing::Busy);
+    }
+
+    fn request_ended(&self) {
+        let left = self.requests.get().saturating_sub(1);
+        self.requests.set(left);
+        if left == 0 {
+            self.doing.set(Doing::Idle(Instant::now()));
+        }
+    }
+}
+
+/// Counts a request as running until it is dropped.
+#[derive(Debug)]
+pub struct Running(Rc<State>);
+
+impl Running {
+    fn new(state: &Rc<State>) -> Self {
+        state.request_began();
+        Self(Rc::clone(state))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.request_ended();
+    }
+}
+
+/// All connections of a worker.
+#[derive(Debug, Default)]
+pub struct Connections {
+    all: RefCell<HashMap<u64, Rc<State>>>,
+    next: Cell<u64>,
+    gone: Notify,
+}
+
+impl Connections {
+    fn add(&self) -> (u64, Rc<State>) {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        let state = Rc::new(State::new());
+        self.all.borrow_mut().insert(number, Rc::clone(&state));
+        (number, state)
+    }
+
+    fn remove(&self, number: u64) {
+        self.all.borrow_mut().remove(&number);
+        if self.all.borrow().is_empty() {
+            self.gone.notify_waiters();
+        }
+    }
+
+    /// Does something to each.
+    pub fn each(&self, act: impl Fn(&State)) {
+        self.all.borrow().values().for_each(|state| act(state));
+    }
+
+    /// Requests that are running.
+    pub fn busy(&self) -> usize {
+        self.all
+            .borrow()
+            .values()
+            .map(|state| state.requests.get())
+            .sum()
+    }
+
+    /// Waits until there is none.
+    pub async fn all_gone(&self) {
+        loop {
+            let gone = self.gone.notified();
+            if self.all.borrow().is_empty() {
+                return;
+            }
+            gone.await;
+        }
+    }
+}
+
+/// Ends connections that wait too long.
+pub async fn sweep(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let settings = &worker.tree().settings;
+        let (head, idle) = (settings.read_header_timeout, settings.idle_timeout);
+        worker.connections.each(|state| match state.doing.get() {
+            _ if state.is_stuck() => state.ask(Wish::Close),
+            Doing::Head(since) if !head.is_zero() && since.elapsed() >= head => {
+                state.ask(Wish::Close);
+            }
+            Doing::Idle(since) if !idle.is_zero() && since.elapsed() >= idle => {
+                state.ask(Wish::Finish);
+            }
+            Doing::Head(_) | Doing::Idle(_) | Doing::Busy => {}
+        });
+    }
+}
+
+/// The facts of a connection that its requests share.
+#[derive(Debug)]
+pub struct Peer {
+    /// The worker.
+    pub worker: Rc<Worker>,
+    /// The client's address.
+    pub remote_ip: IpAddr,
+    /// The same as text, for the log.
+    pub remote_text: Rc<str>,
+    /// The port it came in by.
+    pub local_port: u16,
+    /// Whether by TLS.
+    pub tls: bool,
+    state: Rc<State>,
+}
+
+impl Peer {
+    /// Counts a request as running.
+    pub fn running(&self, body: &Incoming) -> Running {
+        let empty = http_body::Body::is_end_stream(body);
+        self.state.uploading.set(!empty);
+        Running::new(&self.state)
+    }
+}
+
+/// Serves a connection in a task of its own.
+pub fn spawn(
+    stream: TcpStream,
+    peer: SocketAddr,
+    local_port: u16,
+    tls: Option<Arc<ServerConfig>>,
+    worker: &Rc<Worker>,
+) {
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        let (number, state) = worker.connections.add();
+        let remote_ip = peer.ip().to_canonical();
+        let peer = Rc::new(Peer {
+            remote_ip,
+            remote_text: remote_ip.to_string().into(),
+            local_port,
+            tls: tls.is_some(),
+            worker: Rc::clone(&worker),
+            state,
+        });
+        match tls {
+            None => serve_http1(stream, peer).await,
+            Some(config) => serve_tls(stream, config, peer).await,
+        }
+        worker.connections.remove(number);
+    });
+}
+
+async fn serve_tls(stream: TcpStream, config: Arc<ServerConfig>, peer: Rc<Peer>) {
+    let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
+    let Ok(Ok(stream)) = tokio::time::timeout(TLS_TIMEOUT, handshake).await else {
+        return;
+    };
+    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    if h2 {
+        serve_http2(stream, peer).await;
+    } else {
+        serve_http1(stream, peer).await;
+    }
+}
+
+impl State {
+    /// Remembers whom to wake when a wish comes.
+    fn watch(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(cx.waker()))
+        {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+}
+
+/// Polls a connection, turning wishes of the worker into its graceful or sudden end.
+macro_rules! drive {
+    ($connection:expr, $state:expr) => {{
+        let mut connection = pin!($connection);
+        let state = $state;
+        let mut done = Wish::None;
+        std::future::poll_fn(move |cx| {
+            let wish = state.wish.get();
+            if wish == Wish::Close {
+                return Poll::Ready(());
+            }
+            if wish == Wish::Finish && done == Wish::None {
+                done = Wish::Finish;
+                connection.as_mut().graceful_shutdown();
+            }
+            state.watch(cx);
+            connection.as_mut().poll(cx).map(|_| ())
+        })
+        .await;
+    }};
+}
+
+async fn serve_http1<S>(stream: S, peer: Rc<Peer>)
+where
+    S: Socket + 'static,
+{
+    let state = Rc::clone(&peer.state);
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let peer = Rc::clone(&peer);
+        async move { Ok::<_, Infallible>(pipeline::handle(request, peer).await) }
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .header_read_timeout(None)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(2 * MAX_HEAD_BYTES);
+    let io = Watched::new(stream, &state);
+    drive!(builder.serve_connection(io, service), &state);
+}
+
+async fn serve_http2<S>(stream: S, peer: Rc<Peer>)
+where
+    S: Socket + 'static,
+{
+    let state = Rc::clone(&peer.state);
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let peer = Rc::clone(&peer);
+        async move { Ok::<_, Infallible>(pipeline::handle(request, peer).await) }
+    });
+    let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(H2_STREAMS)
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .max_header_list_size(64 << 10);
+    let io = Watched::new(stream, &state);
+    drive!(builder.serve_connection(io, service), &state);
+}
+
+/// Spawns onto the worker's own thread.
+#[derive(Clone, Copy, Debug)]
+struct LocalExecutor;
+
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future + 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}
+
+/// A connection, plain or with TLS.
+trait Socket: AsyncRead + AsyncWrite + Unpin {
+    /// What it runs over.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Socket for tokio_rustls::server::TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+/// Notes when bytes come in, and ends a connection so that its last answer arrives.
+struct Watched<S: Socket> {
+    inner: TokioIo<S>,
+    state: Rc<State>,
+    lingering: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl<S: Socket> Watched<S> {
+    fn new(stream: S, state: &Rc<State>) -> Self {
+        Self {
+            inner: TokioIo::new(stream),
+            state: Rc::clone(state),
+            lingering: None,
+        }
+    }
+
+    /// Takes what the client still sends, up to its end or a limit. Closed before, the system
+    /// answers it with a reset, which can destroy the answer on its way (RFC 9112 9.6).
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self
+            .lingering
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        if sleep.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut scratch = [0; 8 << 10];
+        // Few reads at a time, so that one client cannot keep the worker.
+        for _ in 0..16 {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            let read = Pin::new(self.inner.inner_mut()).poll_read(cx, &mut buffer);
+            match ready!(read) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S: Socket> Drop for Watched<S> {
+    fn drop(&mut self) {
+        if self.state.is_stuck() {
+            // What the client has not taken is thrown away: the system would hold it for long.
+            let socket = socket2::SockRef::from(self.inner.inner().tcp());
+            let _ = socket.set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl<S: Socket> Read for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if result.is_ready() {
+            self.state.bytes_came();
+        }
+        result
+    }
+}
+
+impl<S: Socket> Write for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.state.wrote(&result);
+        result
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.lingering.is_none() {
+            ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+        }
+        if self.state.uploading.get() {
+            ready!(self.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.state.wrote(&result);
+        result
+    }
+}

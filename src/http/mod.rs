@@ -1,0 +1,31 @@
+//! The data plane: from an accepted connection to the last byte of the answer.
+//!
+//! `pipeline` has the phases in order; each worker thread runs its own connections on a runtime of
+//! its own.
+
+pub mod access_log;
+pub mod answer;
+pub mod backend;
+pub mod backend_log;
+pub mod body;
+pub mod call;
+pub mod compression;
+pub mod connection;
+pub mod endpoint;
+pub mod exchange;
+pub mod fetch;
+pub mod file;
+pub mod handling;
+pub mod headers;
+mod key_sets;
+pub mod listener;
+pub mod message;
+mod multipart;
+pub mod pipeline;
+pub mod request_id;
+mod scope;
+pub mod server_timing;
+pub mod site;
+pub mod token;
+pub mod url;
+pub mod worker;
