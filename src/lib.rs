@@ -2,6 +2,7 @@
 //! server and an authorization server, configured by HCL. `docs/architecture.md` is the map.
 
 pub mod blocks;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod crypto;
@@ -11,6 +12,7 @@ pub mod expr;
 pub mod hcl;
 pub mod http;
 pub mod oauth;
+pub mod reference;
 pub mod runtime;
 pub mod telemetry;
 pub mod upstream;
