@@ -46,11 +46,12 @@ pub fn bind(tree: &Tree, workers: usize) -> Result<Vec<Vec<Bound>>, BindError> {
     for listener in &tree.listeners {
         for address in addresses(&tree.settings.bind_addresses) {
             let address = SocketAddr::new(address, listener.port);
-            // With SO_REUSEPORT a port that another process listens on could be shared unnoticed.
-            drop(open(address, false)?);
+            // With SO_REUSEPORT a port that another process listens on could be shared unnoticed. The
+            // trial only binds: had it listened, early clients would be reset with it.
+            drop(reserve(address, false)?);
             for list in &mut sockets {
                 list.push(Bound {
-                    socket: open(address, true)?,
+                    socket: listen(address)?,
                     port: listener.port,
                     tls: listener.tls.clone(),
                 });
@@ -67,13 +68,22 @@ fn addresses(configured: &[IpAddr]) -> Vec<IpAddr> {
         return configured.to_vec();
     }
     let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
-    match open(any, false) {
+    match reserve(any, false) {
         Ok(_) => vec![Ipv6Addr::UNSPECIFIED.into()],
         Err(_) => vec![Ipv4Addr::UNSPECIFIED.into()],
     }
 }
 
-fn open(address: SocketAddr, shared: bool) -> Result<TcpListener, BindError> {
+fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
+    let socket = reserve(address, true)?;
+    socket
+        .listen(BACKLOG)
+        .map_err(|source| BindError { address, source })?;
+    Ok(socket.into())
+}
+
+/// A socket bound to an address, which does not listen yet.
+fn reserve(address: SocketAddr, shared: bool) -> Result<Socket, BindError> {
     let attempt = || {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -89,8 +99,7 @@ fn open(address: SocketAddr, shared: bool) -> Result<TcpListener, BindError> {
         }
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(socket.into())
+        Ok(socket)
     };
     attempt().map_err(|source| BindError { address, source })
 }
@@ -115,5 +124,32 @@ pub async fn accept(bound: Bound, worker: Rc<Worker>) {
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{listen, reserve};
+    use std::io;
+    use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+    fn loopback(port: u16) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    }
+
+    #[test]
+    fn a_trial_takes_no_connections() {
+        let socket = reserve(loopback(0), false).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let refused = TcpStream::connect(address).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn a_trial_fails_where_another_gateway_listens() {
+        let other = listen(loopback(0)).unwrap();
+        let port = other.local_addr().unwrap().port();
+        let error = reserve(loopback(port), false).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
     }
 }
