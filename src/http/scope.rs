@@ -183,36 +183,43 @@ impl Exchange {
     fn whole(&self) -> Value<'_> {
         object_of(
             |field| self.request_field(field),
-            &[
-                ("id", Field::Id),
-                ("method", Field::Method),
-                ("url", Field::Url),
-                ("origin", Field::Origin),
-                ("protocol", Field::Protocol),
-                ("host", Field::Host),
-                ("port", Field::Port),
-                ("path", Field::Path),
-                ("query", Field::Query(None)),
-                ("headers", Field::Headers(None)),
-                ("cookies", Field::Cookies(None)),
-                ("path_params", Field::PathParams(None)),
-                ("body", Field::Body),
-                ("json_body", Field::JsonBody),
-                ("form_body", Field::FormBody(None)),
-                ("context", Field::Context(None)),
-                ("remote_ip", Field::RemoteIp),
-            ],
+            OF_ANY_REQUEST.iter().chain(OF_THE_CLIENT_ALONE),
         )
     }
 }
 
+/// The members of `request` and of a `backend_requests` entry alike.
+const OF_ANY_REQUEST: &[(&str, Field)] = &[
+    ("method", Field::Method),
+    ("url", Field::Url),
+    ("origin", Field::Origin),
+    ("protocol", Field::Protocol),
+    ("host", Field::Host),
+    ("port", Field::Port),
+    ("path", Field::Path),
+    ("query", Field::Query(None)),
+    ("headers", Field::Headers(None)),
+    ("cookies", Field::Cookies(None)),
+    ("body", Field::Body),
+    ("json_body", Field::JsonBody),
+    ("form_body", Field::FormBody(None)),
+    ("context", Field::Context(None)),
+];
+
+/// What is known of the client's request alone.
+const OF_THE_CLIENT_ALONE: &[(&str, Field)] = &[
+    ("id", Field::Id),
+    ("path_params", Field::PathParams(None)),
+    ("remote_ip", Field::RemoteIp),
+];
+
 fn object_of<'s>(
     value: impl Fn(&Field) -> Value<'s>,
-    fields: &[(&'static str, Field)],
+    fields: impl IntoIterator<Item = &'static (&'static str, Field)>,
 ) -> Value<'s> {
     Value::object(
         fields
-            .iter()
+            .into_iter()
             .map(|(name, field)| ((*name).into(), value(field)))
             .collect(),
     )
@@ -268,25 +275,7 @@ impl SentRequest {
             }
             Field::Context(_) => Value::object(Vec::new()),
             Field::Id | Field::PathParams(_) | Field::RemoteIp | Field::Status => Value::Absent,
-            Field::Whole => object_of(
-                |field| self.field(field),
-                &[
-                    ("method", Field::Method),
-                    ("url", Field::Url),
-                    ("origin", Field::Origin),
-                    ("protocol", Field::Protocol),
-                    ("host", Field::Host),
-                    ("port", Field::Port),
-                    ("path", Field::Path),
-                    ("query", Field::Query(None)),
-                    ("headers", Field::Headers(None)),
-                    ("cookies", Field::Cookies(None)),
-                    ("body", Field::Body),
-                    ("json_body", Field::JsonBody),
-                    ("form_body", Field::FormBody(None)),
-                    ("context", Field::Context(None)),
-                ],
-            ),
+            Field::Whole => object_of(|field| self.field(field), OF_ANY_REQUEST),
         }
     }
 }
