@@ -6,7 +6,7 @@
 //! }
 //! ```
 
-use super::access::jwt::KeySet;
+use super::access::remote::Renew;
 use super::access::{self, Control};
 use super::backend::{self, Backend};
 use super::context::Context;
@@ -71,7 +71,7 @@ pub struct Definitions<'a> {
     backends: RefCell<BTreeMap<String, State<Backend>>>,
     path: RefCell<Vec<String>>,
     controls: RefCell<BTreeMap<String, Option<Arc<Control>>>>,
-    key_sets: RefCell<Vec<Arc<KeySet>>>,
+    remotes: RefCell<Vec<Arc<dyn Renew>>>,
 }
 
 impl std::fmt::Debug for Definitions<'_> {
@@ -99,7 +99,7 @@ impl<'a> Definitions<'a> {
             backends: RefCell::default(),
             path: RefCell::default(),
             controls: RefCell::default(),
-            key_sets: RefCell::default(),
+            remotes: RefCell::default(),
         };
         definitions.check_labels();
         definitions
@@ -295,14 +295,14 @@ impl<'a> Definitions<'a> {
         Some((request, Proxy::read(reader, self)))
     }
 
-    /// Remembers a key set that is to be fetched.
-    pub(super) fn add_key_set(&self, set: &Arc<KeySet>) {
-        self.key_sets.borrow_mut().push(Arc::clone(set));
+    /// Remembers a document that is to be fetched.
+    pub(super) fn add_remote(&self, remote: Arc<dyn Renew>) {
+        self.remotes.borrow_mut().push(remote);
     }
 
-    /// The key sets that are to be fetched.
-    pub fn key_sets(&self) -> Vec<Arc<KeySet>> {
-        self.key_sets.borrow().clone()
+    /// The documents that are to be fetched.
+    pub fn remotes(&self) -> Vec<Arc<dyn Renew>> {
+        self.remotes.borrow().clone()
     }
 
     /// The access control of a name; an undefined one is a finding.

@@ -11,11 +11,12 @@
 
 use super::Definitions;
 use super::backend::{self, Backend};
+use super::client_authentication::{self, ClientAuthentication, refuse, require};
 use super::jwt_signing_profile::{self, Assertions, KeySource};
 use super::reader::Reader;
 use super::schema::{AttributeSchema, BlockSchema, Child, Kind, Labels};
 use crate::clock::Clock;
-use crate::diagnostic::{Diagnostic, Span, code};
+use crate::diagnostic::{Diagnostic, code};
 use crate::expr::{Program, Scope, Value};
 use crate::oauth::client::token_cache::{Settings, TokenEntry};
 use crate::oauth::client::token_request::{
@@ -26,12 +27,6 @@ use std::sync::Arc;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 static GRANTS: [&str; 3] = ["client_credentials", "password", JWT_BEARER];
-static AUTH_METHODS: [&str; 4] = [
-    "client_secret_basic",
-    "client_secret_post",
-    "client_secret_jwt",
-    "private_key_jwt",
-];
 
 /// The block's table.
 pub static SCHEMA: BlockSchema = BlockSchema {
@@ -49,7 +44,7 @@ pub static SCHEMA: BlockSchema = BlockSchema {
             Kind::String,
             "How the client authenticates.",
         )
-        .one_of(&AUTH_METHODS)
+        .one_of(&client_authentication::METHODS)
         .default("client_secret_basic"),
         AttributeSchema::start("client_id", Kind::String, "Client identifier."),
         AttributeSchema::start("client_secret", Kind::String, "Client secret."),
@@ -119,15 +114,6 @@ enum GrantSettings {
     Signed(Assertions),
 }
 
-/// How the client authenticates.
-#[derive(Debug)]
-enum Auth {
-    None,
-    Basic,
-    Post,
-    Assertion(Assertions),
-}
-
 /// A token client.
 #[derive(Debug)]
 pub struct OAuth2 {
@@ -142,9 +128,8 @@ pub struct OAuth2 {
     /// The token.
     pub entry: Arc<TokenEntry>,
     grant: GrantSettings,
-    auth: Auth,
-    client_id: String,
-    client_secret: SecretString,
+    /// None with the grant `jwt-bearer`.
+    client: Option<ClientAuthentication>,
     scope: String,
     audience: String,
     resources: Vec<String>,
@@ -159,13 +144,14 @@ impl OAuth2 {
         definitions: &Definitions<'_>,
     ) -> Option<Self> {
         let backend = Backend::of(reader, definitions);
-        let client_id = text(reader, "client_id");
-        let client_secret = text(reader, "client_secret");
         let grant = grant(reader);
-        let auth = if is_jwt_bearer(reader) {
-            Some(Auth::None)
+        let client = if is_jwt_bearer(reader) {
+            None
         } else {
-            auth(reader, &client_id, &client_secret)
+            Some(ClientAuthentication::read(
+                reader,
+                "token_endpoint_auth_method",
+            ))
         };
         let settings = Settings {
             expiry_leeway: reader.duration("expiry_leeway").map(|leeway| leeway.value),
@@ -183,9 +169,10 @@ impl OAuth2 {
             retries,
             entry: Arc::new(TokenEntry::new(settings, Clock::System)),
             grant: grant?,
-            auth: auth?,
-            client_id,
-            client_secret: client_secret.into(),
+            client: match client {
+                None => None,
+                Some(client) => Some(client?),
+            },
             scope: text(reader, "scope"),
             audience: text(reader, "audience"),
             resources,
@@ -222,21 +209,12 @@ impl OAuth2 {
             resources: &self.resources,
             extra: &self.extra,
         };
-        let (id, secret) = (self.client_id.as_str(), &self.client_secret);
-        let proof;
-        let auth = match &self.auth {
-            Auth::None => ClientAuth::None,
-            Auth::Basic => ClientAuth::Basic { id, secret },
-            Auth::Post => ClientAuth::Post { id, secret },
-            Auth::Assertion(profile) => {
-                proof = profile.of_client(id, Some(&self.token_endpoint))?;
-                ClientAuth::Assertion {
-                    id,
-                    assertion: &proof,
-                }
-            }
-        };
-        Ok(TokenRequest::new(&form, &auth))
+        match &self.client {
+            None => Ok(TokenRequest::new(&form, &ClientAuth::None)),
+            Some(client) => client.with(Some(&self.token_endpoint), |auth| {
+                TokenRequest::new(&form, auth)
+            }),
+        }
     }
 
     /// Whether a request's own assertion is usable: to be asked before the token that all share.
@@ -257,7 +235,8 @@ impl OAuth2 {
 
     /// What must not appear in messages, should the endpoint repeat it.
     pub fn secrets(&self) -> Vec<&SecretString> {
-        let mut secrets = vec![&self.client_secret];
+        let client = self.client.iter();
+        let mut secrets: Vec<_> = client.map(ClientAuthentication::secret).collect();
         if let GrantSettings::Password { password, .. } = &self.grant {
             secrets.push(password);
         }
@@ -283,25 +262,6 @@ fn text(reader: Reader<'_>, name: &str) -> String {
         .string(name)
         .map(|text| text.value)
         .unwrap_or_default()
-}
-
-/// A string that must be there and not empty. Its value has been read, so nothing else is said.
-fn require(reader: Reader<'_>, name: &str, value: &str, why: &str) {
-    if value.is_empty() {
-        let span = reader
-            .attribute(name)
-            .map_or(reader.span(), |a| a.value_span);
-        let message = format!("`oauth2`: `{name}` must not be empty with {why}");
-        reader
-            .cx
-            .report(Diagnostic::error(code::MISSING, span, message));
-    }
-}
-
-fn refuse(reader: Reader<'_>, span: Span, message: String) {
-    reader
-        .cx
-        .report(Diagnostic::error(code::CONFLICT, span, message));
 }
 
 fn is_jwt_bearer(reader: Reader<'_>) -> bool {
@@ -375,55 +335,6 @@ fn grant(reader: Reader<'_>) -> Option<GrantSettings> {
             profile(reader, KeySource::Own).map(GrantSettings::Signed)
         }
     }
-}
-
-/// How the client authenticates with the grants that want it.
-fn auth(reader: Reader<'_>, id: &str, secret: &str) -> Option<Auth> {
-    let named = reader.filled("token_endpoint_auth_method");
-    let method = named
-        .as_ref()
-        .map_or(AUTH_METHODS[0], |name| name.value.as_str());
-    if !AUTH_METHODS.contains(&method) {
-        let span = named.as_ref().map_or(reader.span(), |name| name.span);
-        let message = format!("`token_endpoint_auth_method` `{method}` is unknown");
-        let hint = format!("it is one of `{}`", AUTH_METHODS.join("`, `"));
-        reader
-            .cx
-            .report(Diagnostic::error(code::BAD_VALUE, span, message).hint(hint));
-        return None;
-    }
-    let why = format!("`token_endpoint_auth_method` `{method}`");
-    require(reader, "client_id", id, &why);
-    if method == "private_key_jwt" {
-        if let Some(attribute) = reader.attribute("client_secret") {
-            let message = format!("`client_secret` cannot stand beside {why}");
-            refuse(reader, attribute.name.span, message);
-        }
-    } else {
-        require(reader, "client_secret", secret, &why);
-    }
-    let source = match method {
-        "client_secret_jwt" => KeySource::Secret(secret),
-        "private_key_jwt" => KeySource::Private,
-        _ => {
-            if let Some(block) = reader.inner("jwt_signing_profile") {
-                let message = format!("`jwt_signing_profile` cannot stand beside {why}");
-                refuse(reader, block.header(), message);
-            }
-            return Some(if method == "client_secret_post" {
-                Auth::Post
-            } else {
-                Auth::Basic
-            });
-        }
-    };
-    if reader.inner("jwt_signing_profile").is_none() {
-        let message = format!("{why} needs a `jwt_signing_profile`");
-        reader
-            .cx
-            .report(Diagnostic::error(code::MISSING, reader.span(), message));
-    }
-    profile(reader, source).map(Auth::Assertion)
 }
 
 fn retries(reader: Reader<'_>) -> u32 {

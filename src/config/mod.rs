@@ -192,12 +192,12 @@ fn build(
         cx.report(Diagnostic::error(code::MISSING, None, message));
     }
     definitions.read_all(&profiles);
-    let (key_sets, backends) = (definitions.key_sets(), definitions.backends());
+    let (remotes, backends) = (definitions.remotes(), definitions.backends());
     drop(definitions);
     let (findings, files) = cx.finish();
     diagnostics.extend(findings);
     let mut tree = Tree::build(settings, servers, sources.clone(), files, diagnostics);
-    tree.key_sets = key_sets;
+    tree.remotes = remotes;
     tree.backends = backends;
     loaded.tree = Some(tree);
 }

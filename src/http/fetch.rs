@@ -5,7 +5,7 @@ use super::body::{self, ReadError, RequestBody};
 use super::request_id::RequestId;
 use super::worker::Worker;
 use crate::blocks::backend::{Backend, Origin};
-use crate::expr::Nothing;
+use crate::expr::{Nothing, Scope};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Fetch<'f> {
     /// Its name in the log.
-    pub name: &'static str,
+    pub name: &'f str,
     /// Absolute URL, or a path at the backend's origin.
     pub url: &'f str,
     /// Method.
@@ -67,8 +67,19 @@ impl Fetch<'_> {
         uid: Option<RequestId>,
         worker: &Rc<Worker>,
     ) -> Result<Answer, FetchError> {
-        let (timeout, max_bytes) = (self.timeout, self.max_bytes);
-        let fetching = Box::pin(self.send_unlimited(backend, uid, worker, max_bytes));
+        self.send_for(backend, uid, &Nothing, worker).await
+    }
+
+    /// The same for a client request, which the backend's expressions read through `scope`.
+    pub async fn send_for(
+        self,
+        backend: &Arc<Backend>,
+        uid: Option<RequestId>,
+        scope: &dyn Scope,
+        worker: &Rc<Worker>,
+    ) -> Result<Answer, FetchError> {
+        let timeout = self.timeout;
+        let fetching = Box::pin(self.send_unlimited(backend, uid, scope, worker));
         tokio::time::timeout(timeout, fetching)
             .await
             .unwrap_or(Err(FetchError::Timeout(timeout)))
@@ -78,9 +89,10 @@ impl Fetch<'_> {
         self,
         backend: &Arc<Backend>,
         uid: Option<RequestId>,
+        scope: &dyn Scope,
         worker: &Rc<Worker>,
-        max_bytes: u64,
     ) -> Result<Answer, FetchError> {
+        let max_bytes = self.max_bytes;
         let uid = uid.unwrap_or_else(|| RequestId::new(worker.tree().settings.request_id_format));
         let (origin, rest) = match Origin::split(self.url) {
             Some((origin, rest)) => (Some(origin), rest),
@@ -110,7 +122,7 @@ impl Fetch<'_> {
             record: None,
             id_header: None,
         };
-        let response = backend::send(backend, outgoing, &facts, &Nothing, worker)
+        let response = backend::send(backend, outgoing, &facts, scope, worker)
             .await
             .map_err(FetchError::Backend)?;
         let (parts, content) = response.into_parts();

@@ -99,7 +99,7 @@ async fn serve(shared: Arc<Shared>, sockets: Vec<Bound>) {
     for socket in sockets {
         accepting.spawn_local(listener::accept(socket, Rc::clone(&worker)));
     }
-    super::key_sets::start(&worker);
+    super::remote::start(&worker);
     let sweeping = tokio::task::spawn_local(super::connection::sweep(Rc::clone(&worker)));
     let mut phase = shared.phase.subscribe();
     let draining = phase

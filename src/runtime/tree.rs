@@ -1,7 +1,7 @@
 //! What a configuration becomes: listeners, routes and all that they need, immutable.
 
 use super::router::Router;
-use crate::blocks::access::jwt::KeySet;
+use crate::blocks::access::remote::Renew;
 use crate::blocks::api::Api;
 use crate::blocks::backend::Backend;
 use crate::blocks::cors::Cors;
@@ -28,8 +28,8 @@ pub struct Tree {
     pub listeners: Vec<Listener>,
     /// Files that attributes name.
     pub files: Vec<PathBuf>,
-    /// Key sets that are to be fetched.
-    pub key_sets: Vec<Arc<KeySet>>,
+    /// Documents that are to be fetched, such as key sets.
+    pub remotes: Vec<Arc<dyn Renew>>,
     /// Defined backends, by label.
     pub backends: BTreeMap<String, Arc<Backend>>,
     /// The texts, for places in log messages.
@@ -136,7 +136,7 @@ impl Tree {
             settings,
             listeners,
             files,
-            key_sets: Vec::new(),
+            remotes: Vec::new(),
             backends: BTreeMap::new(),
             sources,
         }

@@ -10,6 +10,7 @@ pub mod jwt;
 pub mod oauth2;
 pub mod oidc;
 pub mod rate_limiter;
+pub mod remote;
 pub mod saml;
 
 use super::Definitions;

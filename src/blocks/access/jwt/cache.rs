@@ -22,7 +22,8 @@ pub(super) fn digest(token: &str) -> Digest {
     digest_bytes(token.as_bytes())
 }
 
-pub(super) fn digest_bytes(bytes: &[u8]) -> Digest {
+/// SHA-256 of `bytes`.
+pub fn digest_bytes(bytes: &[u8]) -> Digest {
     let mut key = Digest::default();
     key.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     key

@@ -5,7 +5,7 @@
 //! for as long as it could be shown again.
 
 use super::cache::{self, Digest};
-use super::key_set::unavailable;
+use super::unavailable;
 use super::verify::Verified;
 use crate::blocks::backend::Origin;
 use crate::crypto::{Algorithm, constant_time, jwk, jws};

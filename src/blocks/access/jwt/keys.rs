@@ -1,7 +1,8 @@
 //! The keys of a `jwt` block: one that the block names, or a set from a file or URL.
 
-use super::key_set::{Generation, KeySet};
+use super::KeySet;
 use crate::blocks::Definitions;
+use crate::blocks::access::remote::{Generation, HOUR, Location, Remote, Settings};
 use crate::blocks::backend::{Backend, Origin};
 use crate::blocks::jwt_signing_profile::algorithm;
 use crate::blocks::reader::{Reader, Spanned};
@@ -9,9 +10,7 @@ use crate::crypto::jws::{self, Parsed};
 use crate::crypto::{Algorithm, Family, Jwks, VerifyingKey};
 use crate::diagnostic::{Diagnostic, code};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-const HOUR: Duration = Duration::from_secs(3600);
+use std::time::Instant;
 
 /// Where keys come from.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ pub(super) enum Keys {
 pub(super) enum InForce<'k> {
     One(&'k VerifyingKey),
     File(&'k Jwks),
-    Url(Arc<Generation>),
+    Url(Arc<Generation<Jwks>>),
 }
 
 impl Keys {
@@ -94,8 +93,15 @@ impl Keys {
                 }
                 let backend = backend.unwrap_or_else(|| Backend::of(reader, definitions))?;
                 let label: Arc<str> = reader.block.label().trim().into();
-                let set = Arc::new(KeySet::new(label, url.value, backend, ttl, max_stale));
-                definitions.add_key_set(&set);
+                let set: Arc<KeySet> = Arc::new(Remote::new(Settings {
+                    label,
+                    name: "jwks".into(),
+                    location: Location::Fixed(url.value),
+                    backend,
+                    ttl,
+                    max_stale,
+                }));
+                definitions.add_remote(Arc::clone(&set) as _);
                 Some(Self::Url(set))
             }
             _ => file(reader, &url).map(Self::File),
@@ -126,7 +132,7 @@ impl InForce<'_> {
         match self {
             Self::One(key) => token.verify(key),
             Self::File(set) => set.verify(token, &Algorithm::OF_KEY_SETS),
-            Self::Url(set) => set.keys.verify(token, &Algorithm::OF_KEY_SETS),
+            Self::Url(set) => set.content.verify(token, &Algorithm::OF_KEY_SETS),
         }
     }
 }

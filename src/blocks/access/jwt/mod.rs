@@ -9,29 +9,30 @@
 
 mod cache;
 mod dpop;
-mod key_set;
 mod keys;
 mod permissions;
 mod source;
 mod verify;
 
 use super::introspection::{self, Introspection, Question, State};
+use super::remote::{Document, Remote, Renew as _};
 use super::{Authenticate, Verdict};
 use crate::blocks::error_handler;
 use crate::blocks::reader::Reader;
 use crate::blocks::schema::{self, AttributeSchema, BlockSchema, Child, Kind, Labels};
 use crate::blocks::{Definitions, backend};
+use crate::crypto::Jwks;
+use crate::crypto::jwks::MAX_DOCUMENT_BYTES;
 use crate::error::{Error, Kind as ErrorKind};
 use crate::expr::Program;
 use crate::http::exchange::Exchange;
-pub use cache::Digest;
+pub use cache::{Digest, digest_bytes};
 use http::{HeaderValue, header};
-pub use key_set::{KeySet, unavailable};
 use keys::{InForce, Keys};
 use permissions::Permissions;
 use source::Source;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The block's table.
 pub static SCHEMA: BlockSchema = BlockSchema {
@@ -247,7 +248,7 @@ impl Jwt {
         let keys = match (self.keys.in_force(monotonic), &self.keys) {
             (Some(keys), _) => keys,
             (None, Keys::Url(set)) if set.is_settled() => {
-                return Err(set.unavailable(monotonic).into());
+                return Err(no_key_set(set, monotonic).into());
             }
             (None, _) => return Err(Obstacle::KeysPending),
         };
@@ -316,7 +317,7 @@ impl Jwt {
             obstacle = match self.verified(exchange) {
                 Ok(verified) => return Ok(verified),
                 Err(Obstacle::KeysPending) => {
-                    return Err(set.unavailable(crate::clock::Clock::System.now()));
+                    return Err(no_key_set(set, crate::clock::Clock::System.now()));
                 }
                 Err(obstacle) => obstacle,
             };
@@ -348,6 +349,39 @@ impl Jwt {
     }
 }
 
+/// A key set at a URL.
+pub type KeySet = Remote<Jwks>;
+
+impl Document for Jwks {
+    const WHAT: &'static str = "key set";
+    const ERROR_TYPE: &'static str = "jwks";
+    const ACCEPT: &'static str = "application/jwk-set+json, application/json";
+    const MAX_BYTES: u64 = MAX_DOCUMENT_BYTES as u64;
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        Self::parse(bytes).map_err(|error| error.to_string())
+    }
+
+    fn remark(&self) -> Option<String> {
+        let skipped = self.skipped();
+        (skipped > 0).then(|| format!("{skipped} keys of the set cannot be used"))
+    }
+}
+
+/// The error of a request that finds no set: the fault is not the token's.
+fn no_key_set(set: &KeySet, now: Instant) -> Error {
+    let url = set.settings().location.url().unwrap_or_default();
+    let message = format!("no usable key set from {url}");
+    unavailable(message, set.next_attempt(now))
+}
+
+/// `jwt_unavailable` with the time after which another attempt makes sense.
+pub fn unavailable(message: String, wait: Duration) -> Error {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Error::new(ErrorKind::JwtUnavailable, message)
+        .with_header(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+}
+
 fn inactive() -> Error {
     Error::new(ErrorKind::JwtTokenInactive, "token is not active")
 }
@@ -356,9 +390,7 @@ impl Obstacle {
     fn into_error(self) -> Error {
         match self {
             Self::Denied(error) | Self::UnknownKey(error) => error,
-            Self::KeysPending => {
-                key_set::unavailable("no key set yet".to_owned(), Duration::from_secs(1))
-            }
+            Self::KeysPending => unavailable("no key set yet".to_owned(), Duration::from_secs(1)),
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn verify(
             if parsed
                 .header
                 .kid()
-                .is_some_and(|kid| !set.keys.has_kid(kid)) =>
+                .is_some_and(|kid| !set.content.has_kid(kid)) =>
         {
             return Err(Obstacle::UnknownKey(invalid(error.to_string())));
         }
