@@ -18,16 +18,19 @@ pub fn parse(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Opt
         }
         Err(error) => {
             let at = error.location().offset().min(text.len());
-            let (span, message) = describe(text, at, error.message());
+            let (span, message, hint) = describe(text, at, error.message());
             let span = Span::new(source, span);
-            diagnostics.push(Diagnostic::error(code::SYNTAX, span, message));
+            let finding = Diagnostic::error(code::SYNTAX, span, message);
+            diagnostics.push(finding.maybe_hint(hint.map(str::to_owned)));
             None
         }
     }
 }
 
-/// Words the parser's message as one line and, for an attribute given twice, names the attribute.
-fn describe(text: &str, at: usize, message: &str) -> (std::ops::Range<usize>, String) {
+type Described = (std::ops::Range<usize>, String, Option<&'static str>);
+
+/// Words the parser's message as one line, and says in the language's terms what users run into most.
+fn describe(text: &str, at: usize, message: &str) -> Described {
     let rest = text.get(at..).unwrap_or("");
     let word: String = rest
         .chars()
@@ -37,11 +40,35 @@ fn describe(text: &str, at: usize, message: &str) -> (std::ops::Range<usize>, St
         return (
             at..at + word.len(),
             format!("attribute `{word}` is set twice in this block"),
+            None,
+        );
+    }
+    let end = at + rest.chars().next().map_or(0, char::len_utf8);
+    if message.starts_with("invalid attribute") && opens_block_in_line(text, at)
+        || message.starts_with("invalid block body") && has_open_brace_in_line(text, at)
+    {
+        return (
+            at..end,
+            "syntax error: a block on one line holds at most one attribute and no block".into(),
+            Some("begin a new line after `{`, and one for each attribute and block within"),
         );
     }
     let message = message.replace("; ", ": ").replace('\n', ", ");
-    let end = at + rest.chars().next().map_or(0, char::len_utf8);
-    (at..end, format!("syntax error: {message}"))
+    (at..end, format!("syntax error: {message}"), None)
+}
+
+/// Whether a block begins (its labels stand at `at`) within a block that began in the same line.
+fn opens_block_in_line(text: &str, at: usize) -> bool {
+    let rest = text.get(at..).and_then(|rest| rest.lines().next());
+    let before_brace = rest.and_then(|rest| rest.split_once('{')).map(|(b, _)| b);
+    before_brace.is_some_and(|labels| !labels.contains(['=', '}', '#']))
+        && has_open_brace_in_line(text, at)
+}
+
+fn has_open_brace_in_line(text: &str, at: usize) -> bool {
+    let before = text.get(..at).unwrap_or("");
+    let line = before.rsplit('\n').next().unwrap_or("");
+    line.matches('{').count() > line.matches('}').count()
 }
 
 struct Lowering<'a> {
@@ -169,6 +196,24 @@ mod tests {
         assert!(parsed("a { x = 1 }\nb {}\n").0.is_some());
         assert!(parsed("a { b {} }\n").0.is_none());
         assert!(parsed("a { x = 1, y = 2 }\n").0.is_none());
+    }
+
+    #[test]
+    fn what_does_not_fit_on_one_line_is_told() {
+        for text in [
+            "a { b {} }\n",
+            "a {\n  b { c \"/\" {} }\n}\n",
+            "a { x = 1 y = 2 }\n",
+            "a { x = 1, y = 2 }\n",
+            "a { x = 1 b {} }\n",
+        ] {
+            let found = parsed(text).1;
+            assert!(found[0].contains("on one line"), "{text}: {found:?}");
+        }
+        for text in ["a {\n  b\n}\n", "a {\n  x = 1 y = 2\n}\n", "a {\n  b \"c\"\n}\n"] {
+            let found = parsed(text).1;
+            assert!(!found[0].contains("on one line"), "{text}: {found:?}");
+        }
     }
 
     #[test]
