@@ -11,6 +11,10 @@ test *ARGS:
 check:
     .ci/run
 
+# Fuzz an entry point: parse, load or eval (needs nightly and cargo-fuzz)
+fuzz TARGET SECONDS="600":
+    scripts/fuzz {{TARGET}} {{SECONDS}}
+
 # Licences, advisories, banned packages (needs cargo-deny)
 deny:
     cargo deny check

@@ -210,7 +210,11 @@ mod tests {
             let found = parsed(text).1;
             assert!(found[0].contains("on one line"), "{text}: {found:?}");
         }
-        for text in ["a {\n  b\n}\n", "a {\n  x = 1 y = 2\n}\n", "a {\n  b \"c\"\n}\n"] {
+        for text in [
+            "a {\n  b\n}\n",
+            "a {\n  x = 1 y = 2\n}\n",
+            "a {\n  b \"c\"\n}\n",
+        ] {
             let found = parsed(text).1;
             assert!(!found[0].contains("on one line"), "{text}: {found:?}");
         }
