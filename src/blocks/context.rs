@@ -1,14 +1,17 @@
 //! What every block may ask for while it is read: texts, environment, functions, findings.
 
+use super::fingerprint::Fingerprint;
 use super::reader::Spanned;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceMap, Span, code};
 use crate::expr::{self, Program, Value};
 use crate::hcl::Attribute;
+use crate::runtime::kept::{Keeper, Kept};
 use hcl_edit::Span as _;
 use hcl_edit::expr::Expression;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The surroundings of a configuration while it is loaded.
 #[derive(Debug)]
@@ -24,6 +27,18 @@ pub struct Context<'a> {
     diagnostics: RefCell<Diagnostics>,
     files: RefCell<Vec<PathBuf>>,
     labels: RefCell<BTreeMap<&'static str, Vec<String>>>,
+    keeper: Keeper,
+}
+
+/// What a load left besides the blocks it read.
+#[derive(Debug)]
+pub struct Findings {
+    /// Faults and warnings.
+    pub diagnostics: Diagnostics,
+    /// The files that attributes name, to be watched.
+    pub files: Vec<PathBuf>,
+    /// State for the next load.
+    pub kept: Kept,
 }
 
 impl<'a> Context<'a> {
@@ -42,7 +57,23 @@ impl<'a> Context<'a> {
             diagnostics: RefCell::default(),
             files: RefCell::default(),
             labels: RefCell::default(),
+            keeper: Keeper::default(),
         }
+    }
+
+    /// The context of a reload, which takes over state of an earlier load.
+    #[must_use]
+    pub fn taking_over(mut self, before: Kept) -> Self {
+        self.keeper = Keeper::new(before);
+        self
+    }
+
+    /// State that outlives a reload as long as its fingerprint stays the same.
+    pub fn keep<T>(&self, fingerprint: Fingerprint, make: impl FnOnce() -> T) -> Arc<T>
+    where
+        T: std::any::Any + Send + Sync,
+    {
+        self.keeper.keep(fingerprint.finish(), make)
     }
 
     /// Tells the labels of a type of block in `definitions`.
@@ -60,9 +91,13 @@ impl<'a> Context<'a> {
         self.diagnostics.borrow_mut().push(diagnostic);
     }
 
-    /// The findings, and the files that attributes name (to be watched).
-    pub fn finish(self) -> (Diagnostics, Vec<PathBuf>) {
-        (self.diagnostics.into_inner(), self.files.into_inner())
+    /// What the load left.
+    pub fn finish(self) -> Findings {
+        Findings {
+            diagnostics: self.diagnostics.into_inner(),
+            files: self.files.into_inner(),
+            kept: self.keeper.finish(),
+        }
     }
 
     fn compile_context(&self, attribute: &Attribute, mode: expr::Mode) -> expr::CompileContext<'_> {

@@ -18,6 +18,7 @@ pub mod endpoint;
 pub mod error_file;
 pub mod error_handler;
 pub mod files;
+pub mod fingerprint;
 pub mod form;
 pub mod job;
 pub mod jwt_signing_profile;
@@ -38,6 +39,7 @@ pub mod websockets;
 
 pub use context::Context;
 pub use definitions::Definitions;
+pub use fingerprint::Fingerprint;
 pub use reader::{Reader, Spanned};
 
 use schema::{BlockSchema, Child, Labels};

@@ -12,6 +12,7 @@
 use super::Definitions;
 use super::backend::{self, Backend};
 use super::client_authentication::{self, ClientAuthentication, refuse, require};
+use super::fingerprint::Fingerprint;
 use super::jwt_signing_profile::{self, Assertions, KeySource};
 use super::reader::Reader;
 use super::schema::{AttributeSchema, BlockSchema, Child, Kind, Labels};
@@ -163,11 +164,15 @@ impl OAuth2 {
             list.value.into_iter().map(|item| item.value).collect()
         });
         let (retries, extra) = (retries(reader), extra_params(reader));
+        let identity = Fingerprint::of("token").text(label);
+        let identity = identity.block(reader.block, definitions);
         Some(Self {
             label: Arc::clone(label),
             token_endpoint: text(reader, "token_endpoint"),
             retries,
-            entry: Arc::new(TokenEntry::new(settings, Clock::System)),
+            entry: reader
+                .cx
+                .keep(identity, || TokenEntry::new(settings, Clock::System)),
             grant: grant?,
             client: match client {
                 None => None,

@@ -148,6 +148,27 @@ settings {
 "#,
 };
 
+/// Options of the command line, and variables, that are no attributes of the block.
+pub static OPTIONS: [AttributeSchema; 3] = [
+    AttributeSchema::start(
+        "watch",
+        Kind::Bool,
+        "Take up changes of the files while running.",
+    ),
+    AttributeSchema::start(
+        "watch_retries",
+        Kind::Number,
+        "How often a file or port that cannot be used is tried again in a reload.",
+    )
+    .default("5"),
+    AttributeSchema::start(
+        "watch_retry_delay",
+        Kind::Duration,
+        "Time between these attempts.",
+    )
+    .default("500ms"),
+];
+
 /// Variables that are no settings of the block, with what they default to.
 const TIMING_IDLE: &str = "COUPER_TIMING_IDLE_TIMEOUT";
 const TIMING_READ_HEADER: &str = "COUPER_TIMING_READ_HEADER_TIMEOUT";
@@ -200,6 +221,17 @@ pub struct LogSettings {
     pub type_value: Option<String>,
 }
 
+/// How the configuration is reloaded.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// Whether changes of files are taken up by themselves.
+    pub on: bool,
+    /// How often a file or port that cannot be used is tried again.
+    pub retries: u32,
+    /// Time between these attempts.
+    pub retry_delay: Duration,
+}
+
 /// The settings in force.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -229,6 +261,8 @@ pub struct Settings {
     pub strip_secure_cookies: bool,
     /// `server_timing_header`
     pub server_timing: bool,
+    /// `-watch` and what belongs to it.
+    pub watch: Watch,
     /// `xfh`
     pub xfh: bool,
     /// Idle time after which a kept-alive client connection is closed.
@@ -428,6 +462,7 @@ impl Settings {
             },
             strip_secure_cookies: strip_secure_cookies(&lookup),
             server_timing: lookup.bool("server_timing_header"),
+            watch: watch(&lookup),
             xfh: lookup.bool("xfh"),
             idle_timeout: lookup.timing(TIMING_IDLE, Duration::from_secs(60)),
             read_header_timeout: lookup.timing(TIMING_READ_HEADER, Duration::from_secs(10)),
@@ -479,6 +514,26 @@ fn bind_addresses(lookup: &Lookup<'_>) -> Vec<IpAddr> {
         address
     };
     split(&value).filter_map(address).collect()
+}
+
+fn watch(lookup: &Lookup<'_>) -> Watch {
+    let get = |name: &str| lookup.overrides.get(name);
+    let retries = get("watch_retries").and_then(|(value, origin)| {
+        let retries = value.parse().ok();
+        if retries.is_none() {
+            lookup.refuse(&origin, value, None, "it is no whole number from 0 on");
+        }
+        retries
+    });
+    let delay = get("watch_retry_delay").and_then(|(value, origin)| {
+        let refuse = |why: &&str| lookup.refuse(&origin, value, None, why);
+        super::duration::parse(value).inspect_err(refuse).ok()
+    });
+    Watch {
+        on: get("watch").is_some_and(|(value, _)| value == "true"),
+        retries: retries.unwrap_or(5),
+        retry_delay: delay.unwrap_or(Duration::from_millis(500)),
+    }
 }
 
 fn ca_file(lookup: &Lookup<'_>) -> Option<PathBuf> {

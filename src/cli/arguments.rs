@@ -1,7 +1,7 @@
 //! Arguments. Options that mirror settings come from the table of `settings`; long options may
 //! have one dash or two, a value follows after a blank or `=`.
 
-use crate::blocks::schema::Kind;
+use crate::blocks::schema::{AttributeSchema, Kind};
 use crate::blocks::settings;
 use crate::config::Options;
 use crate::hcl::Input;
@@ -85,10 +85,7 @@ fn command(name: &'static str, about: &'static str) -> clap::Command {
                 .value_name("NAME")
                 .help("Environment"),
         );
-    for attribute in settings::SCHEMA.attributes() {
-        if matches!(attribute.name, "environment") || attribute.unavailable {
-            continue;
-        }
+    for attribute in options() {
         let long = attribute.name.replace('_', "-");
         let mut arg = Arg::new(attribute.name).long(long).help(attribute.docs);
         arg = match attribute.kind {
@@ -108,6 +105,14 @@ fn command(name: &'static str, about: &'static str) -> clap::Command {
         command = command.arg(arg);
     }
     command
+}
+
+/// What is not for the block alone: settings and what stands beside them.
+fn options() -> impl Iterator<Item = &'static AttributeSchema> {
+    settings::SCHEMA
+        .attributes()
+        .filter(|attribute| attribute.name != "environment" && !attribute.unavailable)
+        .chain(&settings::OPTIONS)
 }
 
 fn path(short: char, name: &'static str, help: &'static str) -> Arg {
@@ -274,12 +279,12 @@ impl Arguments {
         };
         Ok(Self {
             command,
-            options: options(matches, env),
+            options: given(matches, env),
         })
     }
 }
 
-fn options(matches: &ArgMatches, env: BTreeMap<String, String>) -> Options {
+fn given(matches: &ArgMatches, env: BTreeMap<String, String>) -> Options {
     let of = |name: &str, input: fn(std::path::PathBuf) -> Input| {
         let values = matches.get_many::<String>(name).into_iter().flatten();
         let indices = matches.indices_of(name).into_iter().flatten();
@@ -291,10 +296,7 @@ fn options(matches: &ArgMatches, env: BTreeMap<String, String>) -> Options {
     let mut inputs = of("file", Input::File);
     inputs.extend(of("directory", Input::Folder));
     inputs.sort_by_key(|(at, _)| *at);
-    let given = settings::SCHEMA
-        .attributes()
-        .filter(|a| a.name != "environment" && !a.unavailable);
-    let settings = given
+    let settings = options()
         .filter_map(|a| {
             Some((
                 a.name.to_owned(),

@@ -3,10 +3,12 @@
 mod arguments;
 mod fmt;
 mod healthcheck;
+mod reload;
 mod report;
 mod run;
 mod schema;
 mod verify;
+mod watch;
 
 pub use arguments::{Arguments, Command, ReportFormat, commands};
 

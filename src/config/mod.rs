@@ -15,7 +15,10 @@ use crate::diagnostic::{Diagnostic, Diagnostics, SourceId, SourceMap, Span, code
 use crate::expr::Registry;
 use crate::hcl::{self, Block, Body, Document, Input, Name};
 use crate::runtime::Tree;
+use crate::runtime::kept::Kept;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What the command line and the environment say.
 #[derive(Clone, Debug, Default)]
@@ -73,19 +76,31 @@ impl Options {
 #[derive(Debug)]
 pub struct Loaded {
     /// The tree, unless there are errors.
-    pub tree: Option<Tree>,
+    pub tree: Option<Arc<Tree>>,
     /// Log settings, as far as they are known.
     pub log: LogSettings,
     /// The environment chosen by option or variable.
     pub environment: Option<String>,
+    /// Files that attributes name, also those that cannot be read.
+    pub files: Vec<PathBuf>,
     /// All findings.
     pub diagnostics: Diagnostics,
     /// The texts that the findings point into.
     pub sources: SourceMap,
 }
 
+/// The files and folders that a configuration is read from, as they are now.
+pub fn paths(options: &Options) -> Vec<PathBuf> {
+    hcl::paths(&options.inputs())
+}
+
 /// Loads a configuration.
 pub fn load(options: &Options) -> Loaded {
+    reload(options, Kept::default())
+}
+
+/// Loads a configuration anew; state of an earlier load stays in use where it fits.
+pub fn reload(options: &Options, before: Kept) -> Loaded {
     let mut diagnostics = Diagnostics::default();
     let files = hcl::load(&options.inputs(), &mut diagnostics);
     let chosen = options.environment().map(str::to_owned);
@@ -93,6 +108,7 @@ pub fn load(options: &Options) -> Loaded {
         tree: None,
         log: options.overrides().log(),
         environment: chosen.clone(),
+        files: Vec::new(),
         diagnostics: Diagnostics::default(),
         sources: files.sources,
     };
@@ -104,6 +120,7 @@ pub fn load(options: &Options) -> Loaded {
             options,
             &document,
             &environment,
+            before,
             &mut loaded,
             &mut diagnostics,
         );
@@ -145,6 +162,7 @@ fn build(
     options: &Options,
     document: &Document,
     environment: &str,
+    before: Kept,
     loaded: &mut Loaded,
     diagnostics: &mut Diagnostics,
 ) {
@@ -155,7 +173,7 @@ fn build(
 
     let real = Context::new(sources, &options.env, environment, &functions);
     let mut env = defaults::environment_variables(&real, &document.defaults);
-    diagnostics.extend(real.finish().0);
+    diagnostics.extend(real.finish().diagnostics);
     env.extend(
         options
             .env
@@ -163,7 +181,7 @@ fn build(
             .map(|(name, value)| (name.clone(), value.clone())),
     );
 
-    let cx = Context::new(sources, &env, environment, &functions);
+    let cx = Context::new(sources, &env, environment, &functions).taking_over(before);
     report_strays(&cx, document);
     let block = Block {
         kind: Name {
@@ -194,12 +212,14 @@ fn build(
     definitions.read_all(&profiles);
     let (remotes, backends) = (definitions.remotes(), definitions.backends());
     drop(definitions);
-    let (findings, files) = cx.finish();
-    diagnostics.extend(findings);
-    let mut tree = Tree::build(settings, servers, sources.clone(), files, diagnostics);
+    let findings = cx.finish();
+    diagnostics.extend(findings.diagnostics);
+    loaded.files = findings.files;
+    let mut tree = Tree::build(settings, servers, sources.clone(), diagnostics);
+    tree.kept = findings.kept;
     tree.remotes = remotes;
     tree.backends = backends;
-    loaded.tree = Some(tree);
+    loaded.tree = Some(Arc::new(tree));
 }
 
 fn start_of(body: &Body) -> Span {

@@ -14,7 +14,7 @@ mod source;
 pub use body::{Attribute, Block, Body, Name};
 pub use merge::{Document, merge};
 pub use parse::parse;
-pub use source::{Input, read};
+pub use source::{Input, paths, read};
 
 use crate::diagnostic::{Diagnostics, SourceId, SourceMap};
 

@@ -46,6 +46,17 @@ pub fn read(inputs: &[Input], diagnostics: &mut Diagnostics) -> Vec<(String, Pat
     texts
 }
 
+/// The files that are read, after the folders that are looked through for them.
+pub fn paths(inputs: &[Input]) -> Vec<PathBuf> {
+    let folders = inputs.iter().filter_map(|input| match input {
+        Input::File(path) => path.is_dir().then(|| path.clone()),
+        Input::Folder(path) => Some(path.clone()),
+    });
+    // What cannot be read is told by the load.
+    let files = list(inputs, &mut Diagnostics::default());
+    folders.chain(files).collect()
+}
+
 fn text_of(path: &Path) -> Result<String, String> {
     let length = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
     if length > MAX_BYTES {

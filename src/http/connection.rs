@@ -32,6 +32,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(2);
 const MAX_HEADERS: usize = 100;
 const MAX_HEAD_BYTES: usize = 64 << 10;
+/// How long requests may be on their way when a connection is about to end.
+const GRACE: Duration = Duration::from_millis(250);
 const H2_STREAMS: u32 = 100;
 const H2_STREAM_WINDOW: u32 = 64 << 10;
 const H2_CONNECTION_WINDOW: u32 = 1 << 20;
@@ -39,6 +41,8 @@ const H2_CONNECTION_WINDOW: u32 = 1 << 20;
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
+    /// Waits for the first byte since it was opened.
+    New(Instant),
     /// Waits for the first byte of the next request.
     Idle(Instant),
     /// Reads a head, of which the first byte came then.
@@ -50,6 +54,7 @@ enum Doing {
 /// A connection as its worker sees it.
 #[derive(Debug)]
 pub struct State {
+    port: u16,
     doing: Cell<Doing>,
     requests: Cell<usize>,
     /// The last request came with a body, which may not have been read to its end.
@@ -57,6 +62,8 @@ pub struct State {
     /// Since when the client takes nothing.
     stuck: Cell<Option<Instant>>,
     wish: Cell<Wish>,
+    /// The next request is the last.
+    leaving: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -70,14 +77,15 @@ enum Wish {
 }
 
 impl State {
-    fn new() -> Self {
-        // From the start of a connection the head is awaited.
+    fn new(port: u16) -> Self {
         Self {
-            doing: Cell::new(Doing::Head(Instant::now())),
+            port,
+            doing: Cell::new(Doing::New(Instant::now())),
             requests: Cell::new(0),
             uploading: Cell::new(false),
             stuck: Cell::new(None),
             wish: Cell::new(Wish::None),
+            leaving: Cell::new(false),
             waker: RefCell::new(None),
         }
     }
@@ -91,9 +99,21 @@ impl State {
         }
     }
 
-    /// Asks the connection to end after the requests that run.
-    pub fn finish(&self) {
-        self.ask(Wish::Finish);
+    /// Asks for its end after the requests that run or are on their way.
+    fn leave(&self) {
+        if self.requests.get() > 0 {
+            self.ask(Wish::Finish);
+        } else {
+            self.leaving.set(true);
+        }
+    }
+
+    /// Asks for its end after the requests that run.
+    fn finish(&self) {
+        match self.doing.get() {
+            Doing::New(_) => self.ask(Wish::Close),
+            Doing::Idle(_) | Doing::Head(_) | Doing::Busy => self.ask(Wish::Finish),
+        }
     }
 
     /// Notes whether a write went through.
@@ -111,14 +131,20 @@ impl State {
     }
 
     fn bytes_came(&self) {
-        if matches!(self.doing.get(), Doing::Idle(_)) {
-            self.doing.set(Doing::Head(Instant::now()));
+        match self.doing.get() {
+            // From the start of a connection the head is awaited.
+            Doing::New(since) => self.doing.set(Doing::Head(since)),
+            Doing::Idle(_) => self.doing.set(Doing::Head(Instant::now())),
+            Doing::Head(_) | Doing::Busy => {}
         }
     }
 
     fn request_began(&self) {
         self.requests.set(self.requests.get() + 1);
         self.doing.set(Doing::Busy);
+        if self.leaving.get() {
+            self.ask(Wish::Finish);
+        }
     }
 
     fn request_ended(&self) {
@@ -156,40 +182,58 @@ pub struct Connections {
 }
 
 impl Connections {
-    fn add(&self) -> (u64, Rc<State>) {
+    fn add(&self, port: u16) -> (u64, Rc<State>) {
         let number = self.next.get();
         self.next.set(number + 1);
-        let state = Rc::new(State::new());
+        let state = Rc::new(State::new(port));
         self.all.borrow_mut().insert(number, Rc::clone(&state));
         (number, state)
     }
 
     fn remove(&self, number: u64) {
         self.all.borrow_mut().remove(&number);
-        if self.all.borrow().is_empty() {
-            self.gone.notify_waiters();
-        }
+        self.gone.notify_waiters();
     }
 
     /// Does something to each.
-    pub fn each(&self, act: impl Fn(&State)) {
+    fn each(&self, act: impl Fn(&State)) {
         self.all.borrow().values().for_each(|state| act(state));
     }
 
-    /// Requests that are running.
-    pub fn busy(&self) -> usize {
-        self.all
-            .borrow()
-            .values()
-            .map(|state| state.requests.get())
-            .sum()
+    /// Ends the connections to some ports in peace: requests that run or are on their way may end
+    /// within the timeout. Returns how many requests had to be cut.
+    pub async fn drain(&self, ports: impl Fn(u16) -> bool, timeout: Duration) -> usize {
+        let each = |act: fn(&State)| {
+            self.each(|state| {
+                if ports(state.port) {
+                    act(state);
+                }
+            });
+        };
+        let deadline = tokio::time::Instant::now() + timeout;
+        each(State::leave);
+        let grace = GRACE.min(timeout);
+        if tokio::time::timeout(grace, self.gone(&ports)).await.is_ok() {
+            return 0;
+        }
+        each(State::finish);
+        if tokio::time::timeout_at(deadline, self.gone(&ports))
+            .await
+            .is_ok()
+        {
+            return 0;
+        }
+        each(|state| state.ask(Wish::Close));
+        let all = self.all.borrow();
+        let cut = all.values().filter(|state| ports(state.port));
+        cut.map(|state| state.requests.get()).sum()
     }
 
-    /// Waits until there is none.
-    pub async fn all_gone(&self) {
+    /// Waits until there is no connection to these ports.
+    async fn gone(&self, ports: impl Fn(u16) -> bool) {
         loop {
             let gone = self.gone.notified();
-            if self.all.borrow().is_empty() {
+            if !self.all.borrow().values().any(|state| ports(state.port)) {
                 return;
             }
             gone.await;
@@ -205,13 +249,15 @@ pub async fn sweep(worker: Rc<Worker>) {
         let (head, idle) = (settings.read_header_timeout, settings.idle_timeout);
         worker.connections.each(|state| match state.doing.get() {
             _ if state.is_stuck() => state.ask(Wish::Close),
-            Doing::Head(since) if !head.is_zero() && since.elapsed() >= head => {
+            Doing::New(since) | Doing::Head(since)
+                if !head.is_zero() && since.elapsed() >= head =>
+            {
                 state.ask(Wish::Close);
             }
             Doing::Idle(since) if !idle.is_zero() && since.elapsed() >= idle => {
                 state.ask(Wish::Finish);
             }
-            Doing::Head(_) | Doing::Idle(_) | Doing::Busy => {}
+            Doing::New(_) | Doing::Head(_) | Doing::Idle(_) | Doing::Busy => {}
         });
     }
 }
@@ -242,16 +288,13 @@ impl Peer {
 }
 
 /// Serves a connection in a task of its own.
-pub fn spawn(
-    stream: TcpStream,
-    peer: SocketAddr,
-    local_port: u16,
-    tls: Option<Arc<ServerConfig>>,
-    worker: &Rc<Worker>,
-) {
+pub fn spawn(stream: TcpStream, peer: SocketAddr, local_port: u16, worker: &Rc<Worker>) {
+    let _ = stream.set_nodelay(true);
+    let tree = worker.tree_of(local_port);
+    let tls = tree.listener(local_port).and_then(|l| l.tls.clone());
+    let (number, state) = worker.connections.add(local_port);
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
-        let (number, state) = worker.connections.add();
         let remote_ip = peer.ip().to_canonical();
         let peer = Rc::new(Peer {
             remote_ip,
@@ -306,11 +349,15 @@ macro_rules! drive {
             if wish == Wish::Close {
                 return Poll::Ready(());
             }
+            state.watch(cx);
             if wish == Wish::Finish && done == Wish::None {
+                // What has come in meanwhile may be a request.
+                if connection.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
                 done = Wish::Finish;
                 connection.as_mut().graceful_shutdown();
             }
-            state.watch(cx);
             connection.as_mut().poll(cx).map(|_| ())
         })
         .await;

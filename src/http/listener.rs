@@ -6,13 +6,15 @@
 use super::connection;
 use super::worker::Worker;
 use crate::runtime::Tree;
-use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 const BACKLOG: i32 = 1024;
 /// Pause after a failed accept, such as with no file descriptor left.
@@ -23,10 +25,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Bound {
     /// The socket.
     pub socket: TcpListener,
-    /// Its port.
-    pub port: u16,
-    /// TLS, if the port speaks it.
-    pub tls: Option<Arc<ServerConfig>>,
+    /// Its address and port.
+    pub address: SocketAddr,
 }
 
 /// A port that cannot be listened on.
@@ -40,30 +40,45 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// Binds every port for every worker: one list a worker.
-pub fn bind(tree: &Tree, workers: usize) -> Result<Vec<Vec<Bound>>, BindError> {
+/// Where a configuration listens.
+pub(super) fn addresses(tree: &Tree) -> BTreeSet<SocketAddr> {
+    let configured = every_address(&tree.settings.bind_addresses);
+    let ports = tree.listeners.iter().map(|listener| listener.port);
+    ports
+        .flat_map(|port| configured.iter().map(move |ip| SocketAddr::new(*ip, port)))
+        .collect()
+}
+
+/// Listens on addresses for every worker: one list of sockets a worker. `own` are addresses that
+/// this process listens on already.
+pub(super) fn bind(
+    addresses: &BTreeSet<SocketAddr>,
+    own: &BTreeSet<SocketAddr>,
+    workers: usize,
+) -> Result<Vec<Vec<Bound>>, BindError> {
     let mut sockets: Vec<Vec<Bound>> = (0..workers).map(|_| Vec::new()).collect();
-    for listener in &tree.listeners {
-        for address in addresses(&tree.settings.bind_addresses) {
-            let address = SocketAddr::new(address, listener.port);
-            // With SO_REUSEPORT a port that another process listens on could be shared unnoticed. The
-            // trial only binds: had it listened, early clients would be reset with it.
+    for &address in addresses {
+        // With SO_REUSEPORT a port that another process listens on could be shared unnoticed. The
+        // trial only binds: had it listened, early clients would be reset with it. It would fail
+        // at a port that this process has at another address.
+        if !own.iter().any(|other| other.port() == address.port()) {
             drop(reserve(address, false)?);
-            for list in &mut sockets {
-                list.push(Bound {
-                    socket: listen(address)?,
-                    port: listener.port,
-                    tls: listener.tls.clone(),
-                });
-            }
-            tracing::info!("couper is serving: {address}");
         }
+        for list in &mut sockets {
+            list.push(Bound {
+                socket: listen(address)?,
+                address,
+            });
+        }
+    }
+    for address in addresses {
+        tracing::info!("couper is serving: {address}");
     }
     Ok(sockets)
 }
 
 /// The configured addresses; all of both families by default, IPv4 alone where there is no IPv6.
-fn addresses(configured: &[IpAddr]) -> Vec<IpAddr> {
+fn every_address(configured: &[IpAddr]) -> Vec<IpAddr> {
     if !configured.is_empty() {
         return configured.to_vec();
     }
@@ -104,25 +119,94 @@ fn reserve(address: SocketAddr, shared: bool) -> Result<Socket, BindError> {
     attempt().map_err(|source| BindError { address, source })
 }
 
-/// Accepts connections until the task is ended.
-pub async fn accept(bound: Bound, worker: Rc<Worker>) {
+/// The listening sockets of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    all: HashMap<SocketAddr, Listening>,
+}
+
+#[derive(Debug)]
+struct Listening {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Listeners {
+    /// Accepts connections from sockets.
+    pub(super) fn open(&mut self, sockets: Vec<Bound>, worker: &Rc<Worker>) {
+        for bound in sockets {
+            let (stop, stopped) = oneshot::channel();
+            let address = bound.address;
+            let task = tokio::task::spawn_local(accept(bound, Rc::clone(worker), stopped));
+            self.all.insert(address, Listening { stop, task });
+        }
+    }
+
+    /// Closes sockets. Who is connected already is served.
+    pub(super) async fn close(&mut self, addresses: &[SocketAddr]) {
+        for address in addresses {
+            if let Some(listening) = self.all.remove(address) {
+                listening.end().await;
+            }
+        }
+    }
+
+    /// Closes all.
+    pub(super) async fn close_all(&mut self) {
+        let addresses: Vec<SocketAddr> = self.all.keys().copied().collect();
+        self.close(&addresses).await;
+    }
+}
+
+impl Listening {
+    async fn end(self) {
+        // Gone if the socket could not be used, which has been told.
+        let _ = self.stop.send(());
+        let _ = self.task.await;
+    }
+}
+
+/// Accepts connections until it is told to stop.
+async fn accept(bound: Bound, worker: Rc<Worker>, mut stopped: oneshot::Receiver<()>) {
+    let port = bound.address.port();
     let listener = match tokio::net::TcpListener::from_std(bound.socket) {
         Ok(listener) => listener,
         Err(error) => {
-            tracing::error!("cannot accept connections on port {}: {error}", bound.port);
+            tracing::error!("cannot accept connections on port {port}: {error}");
             return;
         }
     };
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let _ = stream.set_nodelay(true);
-                connection::spawn(stream, peer, bound.port, bound.tls.clone(), &worker);
+        tokio::select! {
+            biased;
+            _ = &mut stopped => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => connection::spawn(stream, peer, port, &worker),
+                Err(error) => {
+                    tracing::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
-            Err(error) => {
-                tracing::warn!("cannot accept a connection: {error}");
-                tokio::time::sleep(PAUSE).await;
-            }
+        }
+    }
+    take_rest(listener, port, &worker);
+}
+
+/// Takes those who are connected and wait: closing the socket would reset them.
+fn take_rest(listener: tokio::net::TcpListener, port: u16, worker: &Rc<Worker>) {
+    let Ok(listener) = listener.into_std() else {
+        return;
+    };
+    for _ in 0..BACKLOG {
+        let accepted = listener.accept().and_then(|(stream, peer)| {
+            stream.set_nonblocking(true)?;
+            Ok((TcpStream::from_std(stream)?, peer))
+        });
+        match accepted {
+            Ok((stream, peer)) => connection::spawn(stream, peer, port, worker),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            // Of one connection, such as one that its client has given up.
+            Err(_) => {}
         }
     }
 }

@@ -29,3 +29,4 @@ pub mod site;
 pub mod token;
 pub mod url;
 pub mod worker;
+pub mod workers;

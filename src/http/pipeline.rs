@@ -186,7 +186,7 @@ impl Place {
 
 /// Id, host and time. A fault found here is answered under a fresh id.
 fn arrive(parts: http::request::Parts, peer: &Peer) -> (Box<Exchange>, Result<(), Error>) {
-    let tree = peer.worker.tree();
+    let tree = peer.worker.tree_of(peer.local_port);
     let settings = &tree.settings;
     let mut early = Ok(());
     let mut refuse = |why: &str| {

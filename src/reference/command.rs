@@ -70,16 +70,23 @@ pub(super) fn page() -> String {
             "default_port" => "-p, -default-port".to_owned(),
             name => format!("-{}", name.replace('_', "-")),
         };
-        let default = match attribute.default {
-            "" => String::new(),
-            text => format!("`{text}`"),
-        };
         let cells = [
             &format!("`{}`", attribute.name),
             &format!("`{option}`"),
             &format!("`COUPER_{}`", attribute.name.to_ascii_uppercase()),
             attribute.kind.as_str(),
-            &default,
+            &shown(attribute.default),
+            &about(attribute),
+        ];
+        row(&mut page, &cells);
+    }
+    for attribute in &settings::OPTIONS {
+        let cells = [
+            "",
+            &format!("`-{}`", attribute.name.replace('_', "-")),
+            &format!("`COUPER_{}`", attribute.name.to_ascii_uppercase()),
+            attribute.kind.as_str(),
+            &shown(attribute.default),
             &about(attribute),
         ];
         row(&mut page, &cells);
@@ -87,12 +94,14 @@ pub(super) fn page() -> String {
     page.push_str("\n## Further variables\n\n");
     head(&mut page, &["variable", "default", ""]);
     for (name, default, docs) in VARIABLES {
-        let default = if default.is_empty() {
-            String::new()
-        } else {
-            format!("`{default}`")
-        };
-        row(&mut page, &[&format!("`{name}`"), &default, docs]);
+        row(&mut page, &[&format!("`{name}`"), &shown(default), docs]);
     }
     page
+}
+
+fn shown(default: &str) -> String {
+    match default {
+        "" => String::new(),
+        text => format!("`{text}`"),
+    }
 }

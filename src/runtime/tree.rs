@@ -1,5 +1,6 @@
 //! What a configuration becomes: listeners, routes and all that they need, immutable.
 
+use super::kept::Kept;
 use super::router::Router;
 use crate::blocks::access::remote::Renew;
 use crate::blocks::api::Api;
@@ -16,7 +17,6 @@ use crate::expr::{Program, Value};
 use foldhash::HashMap;
 use rustls::ServerConfig;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A compiled configuration.
@@ -26,12 +26,12 @@ pub struct Tree {
     pub settings: Settings,
     /// Ports with their servers.
     pub listeners: Vec<Listener>,
-    /// Files that attributes name.
-    pub files: Vec<PathBuf>,
     /// Documents that are to be fetched, such as key sets.
     pub remotes: Vec<Arc<dyn Renew>>,
     /// Defined backends, by label.
     pub backends: BTreeMap<String, Arc<Backend>>,
+    /// State that the next load may take over.
+    pub kept: Kept,
     /// The texts, for places in log messages.
     sources: SourceMap,
 }
@@ -82,7 +82,6 @@ impl Tree {
         settings: Settings,
         servers: Vec<Server>,
         sources: SourceMap,
-        files: Vec<PathBuf>,
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let mut listeners: Vec<Listener> = Vec::new();
@@ -135,19 +134,21 @@ impl Tree {
         Self {
             settings,
             listeners,
-            files,
             remotes: Vec::new(),
             backends: BTreeMap::new(),
+            kept: Kept::default(),
             sources,
         }
     }
 
+    /// The listener of a port.
+    pub fn listener(&self, port: u16) -> Option<&Listener> {
+        self.listeners.iter().find(|listener| listener.port == port)
+    }
+
     /// The server of a host and port; `host` without port, in any case.
     pub fn server(&self, port: u16, host: &str) -> Option<&Arc<ServerRoutes>> {
-        let listener = self
-            .listeners
-            .iter()
-            .find(|listener| listener.port == port)?;
+        let listener = self.listener(port)?;
         let host = host.strip_suffix('.').unwrap_or(host);
         if listener.hosts.is_empty() {
             return listener.any.as_ref();

@@ -211,6 +211,12 @@ impl Visit for Fields<'_, '_> {
     }
 }
 
+/// Writes an entry whose fields are nested, which events cannot say.
+pub fn entry(level: Level, message: &str, fill: impl FnOnce(&mut Entry<'_>)) {
+    sink::write_daemon(level, message.as_bytes(), fill);
+    sink::flush();
+}
+
 /// The error and its causes, joined by `: `.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();

@@ -7,8 +7,10 @@
 pub mod daemon;
 pub mod entry;
 pub mod redact;
+pub mod reloads;
 pub mod sink;
 
 pub use entry::{Entry, Format, Layout, Level};
 pub use redact::redact;
+pub use reloads::Reloads;
 pub use sink::Sink;

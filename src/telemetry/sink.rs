@@ -350,6 +350,14 @@ pub fn write(
     });
 }
 
+/// The same for an entry of the daemon itself, now.
+pub fn write_daemon(level: Level, message: &[u8], fill: impl FnOnce(&mut Entry<'_>)) {
+    let sink = LOCAL.try_with(|local| local.sink().cloned());
+    if let Ok(Some(sink)) = sink {
+        write(sink.daemon_type(), level, SystemTime::now(), message, fill);
+    }
+}
+
 /// Whether the calling thread writes entries of `level`.
 pub fn enabled(level: Level) -> bool {
     LOCAL

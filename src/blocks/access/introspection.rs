@@ -13,7 +13,7 @@ use super::jwt::{Digest, unavailable};
 use crate::blocks::backend::{self, Backend};
 use crate::blocks::reader::Reader;
 use crate::blocks::schema::{AttributeSchema, BlockSchema, Child, Kind, Labels, Rule};
-use crate::blocks::{Definitions, jwt_signing_profile};
+use crate::blocks::{Definitions, Fingerprint, jwt_signing_profile};
 use crate::clock::Clock;
 use crate::diagnostic::{Diagnostic, code};
 use crate::error::Error;
@@ -118,7 +118,7 @@ pub struct Introspection {
     client_id: String,
     client_secret: SecretString,
     backend: Arc<Backend>,
-    cache: Cache<Digest, Known>,
+    cache: Arc<Cache<Digest, Known>>,
 }
 
 /// A kept answer.
@@ -205,6 +205,7 @@ impl Introspection {
         };
         let (endpoint, client_id) = (needed("endpoint"), needed("client_id"));
         let client_secret = needed("client_secret");
+        let identity = Fingerprint::of("introspection").block(reader.block, definitions);
         Some(Self {
             ttl: reader.duration("ttl")?.value,
             method,
@@ -212,7 +213,7 @@ impl Introspection {
             client_id: client_id?,
             client_secret: client_secret?.into(),
             backend: backend?,
-            cache: Cache::new(CAPACITY),
+            cache: cx.keep(identity, || Cache::new(CAPACITY)),
         })
     }
 

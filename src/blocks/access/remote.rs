@@ -322,6 +322,13 @@ impl<T: Document> Renew for Remote<T> {
     }
 }
 
+impl<T> Drop for Remote<T> {
+    fn drop(&mut self) {
+        // The task looks up and finds that nobody has the document any more.
+        self.wanted.notify_one();
+    }
+}
+
 impl Location {
     /// The URL, once it is known.
     pub fn url(&self) -> Option<String> {

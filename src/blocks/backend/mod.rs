@@ -24,6 +24,7 @@ pub use origin::{Origin, Scheme};
 use throttle::Throttle;
 
 use super::Definitions;
+use super::fingerprint::Fingerprint;
 use super::modifiers::{HeaderModifiers, RequestModifiers, evaluate};
 use super::oauth2::{self, OAuth2};
 use super::reader::Reader;
@@ -124,11 +125,14 @@ const SHARED_ATTRIBUTES: [&str; 5] = [
     "max_connections",
 ];
 
+/// TLS of a backend, made on first use.
+type LazyTls = OnceLock<Option<Arc<ClientConfig>>>;
+
 /// What all users of a backend share.
 #[derive(Debug)]
 pub struct Instance {
     limit: Arc<Limit>,
-    tls: OnceLock<Option<Arc<ClientConfig>>>,
+    tls: Arc<LazyTls>,
     disable_certificate_validation: bool,
     disable_connection_reuse: bool,
     http2: bool,
@@ -138,7 +142,7 @@ pub struct Instance {
     /// Where further tokens come from.
     pub token_requests: Vec<Arc<TokenRequest>>,
     /// How many requests it gets.
-    pub throttle: Option<Throttle>,
+    pub throttle: Option<Arc<Throttle>>,
 }
 
 /// A backend as one place uses it.
@@ -501,9 +505,10 @@ impl Instance {
             }
         };
         let token_requests = TokenRequest::read_all(reader, label, definitions);
+        let (limit, tls) = connections(reader, definitions, max);
         Some(Self {
-            limit: Limit::new(if max == 0 { Limit::DEFAULT } else { max }, Limit::DEFAULT),
-            tls: OnceLock::new(),
+            limit,
+            tls,
             disable_certificate_validation: reader
                 .boolean("disable_certificate_validation")
                 .unwrap_or(false),
@@ -512,7 +517,7 @@ impl Instance {
             http2_prior_knowledge: reader.boolean("http2_prior_knowledge").unwrap_or(false),
             oauth2,
             token_requests,
-            throttle: Throttle::read(reader),
+            throttle: Throttle::read(reader, definitions),
         })
     }
 
@@ -570,10 +575,11 @@ impl Instance {
     }
 
     /// An instance for a place that names no backend at all.
-    fn plain() -> Self {
+    fn plain(reader: Reader<'_>, definitions: &Definitions<'_>) -> Self {
+        let (limit, tls) = connections(reader, definitions, 0);
         Self {
-            limit: Limit::new(Limit::DEFAULT, Limit::DEFAULT),
-            tls: OnceLock::new(),
+            limit,
+            tls,
             disable_certificate_validation: false,
             disable_connection_reuse: false,
             http2: false,
@@ -596,6 +602,32 @@ impl Instance {
         };
         self.tls.get_or_init(make).clone()
     }
+}
+
+/// What the connections of a backend depend on, kept over reloads: how many there may be, and TLS.
+/// `reader` is at the backend's block, or at that which names none.
+fn connections(
+    reader: Reader<'_>,
+    definitions: &Definitions<'_>,
+    max: usize,
+) -> (Arc<Limit>, Arc<LazyTls>) {
+    let (block, cx) = (reader.block, reader.cx);
+    // Without a label it is the origin that tells backends apart.
+    let identity = match block.labels.first() {
+        Some(label) if block.kind.text == SCHEMA.name => {
+            Fingerprint::of("backend").text(&label.text)
+        }
+        _ => Fingerprint::of("origin").attributes(block, &["origin", "url"], cx),
+    };
+    let max = if max == 0 { Limit::DEFAULT } else { max };
+    let limit = identity.clone().text(&max.to_string());
+    let limit = cx.keep(limit, || Limit::new(max, Limit::DEFAULT));
+    let tls = identity.attributes(block, &["disable_certificate_validation", "http2"], cx);
+    let tls = block
+        .body
+        .blocks_of("tls")
+        .fold(tls, |identity, block| identity.block(block, definitions));
+    (Arc::clone(&limit), cx.keep(tls, OnceLock::new))
 }
 
 impl Timeout {

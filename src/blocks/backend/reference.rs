@@ -24,7 +24,7 @@ pub(super) fn resolve(reader: Reader<'_>, definitions: &Definitions<'_>) -> Opti
     }
     match block {
         None => {
-            let instance = Arc::new(Instance::plain());
+            let instance = Arc::new(Instance::plain(reader, definitions));
             let label = anonymous_label(reader, "_url");
             let empty = Block {
                 kind: reader.block.kind.clone(),

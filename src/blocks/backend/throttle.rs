@@ -8,11 +8,12 @@
 //! }
 //! ```
 
-use crate::blocks::pending;
+use crate::blocks::fingerprint::Fingerprint;
 use crate::blocks::reader::Reader;
 use crate::blocks::schema::{AttributeSchema, BlockSchema, Kind, Labels};
+use crate::blocks::{Definitions, pending};
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -97,7 +98,7 @@ pub struct Exhausted;
 
 impl Throttle {
     /// Reads the blocks of a backend; `None` without any.
-    pub(super) fn read(backend: Reader<'_>) -> Option<Self> {
+    pub(super) fn read(backend: Reader<'_>, definitions: &Definitions<'_>) -> Option<Arc<Self>> {
         let limits: Vec<Limit> = backend
             .blocks("throttle")
             .filter_map(|block| {
@@ -117,10 +118,20 @@ impl Throttle {
                 })
             })
             .collect();
-        (!limits.is_empty()).then(|| Self {
+        if limits.is_empty() {
+            return None;
+        }
+        let identity = Fingerprint::of("throttle").text(backend.block.label());
+        let identity = backend
+            .blocks("throttle")
+            .fold(identity, |identity, block| {
+                identity.block(block, definitions)
+            });
+        // What was counted still counts after a reload.
+        Some(backend.cx.keep(identity, || Self {
             limits: Mutex::new(limits),
             turn: tokio::sync::Mutex::new(()),
-        })
+        }))
     }
 
     /// Waits until a request may be sent, and counts it.

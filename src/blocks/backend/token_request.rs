@@ -11,6 +11,7 @@
 
 use super::Backend;
 use crate::blocks::definitions::Definitions;
+use crate::blocks::fingerprint::Fingerprint;
 use crate::blocks::modifiers::{HeaderModifiers, ParamModifiers};
 use crate::blocks::reader::Reader;
 use crate::blocks::response::Content;
@@ -166,6 +167,8 @@ impl TokenRequest {
         check_constant(reader, "ttl", ttl.as_ref(), |text| {
             crate::blocks::duration::parse(text).map(drop)
         });
+        let identity = Fingerprint::of("token").text(owner);
+        let identity = identity.block(reader.block, definitions);
         Some(Self {
             name: reader.label().map_or("default", |label| &label.text).into(),
             owner: Arc::clone(owner),
@@ -175,7 +178,9 @@ impl TokenRequest {
             query: ParamModifiers::set_only(reader, "query_params"),
             body: Content::read(reader, &["body", "form_body", "json_body"]),
             expected_status: reader.program("expected_status"),
-            entry: Arc::new(TokenEntry::new(Settings::default(), Clock::System)),
+            entry: reader.cx.keep(identity, || {
+                TokenEntry::new(Settings::default(), Clock::System)
+            }),
             token: token?,
             ttl: ttl?,
             backend: backend?,

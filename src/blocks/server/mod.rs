@@ -177,9 +177,9 @@ impl Server {
             base_path: around.base_path.clone(),
             apis,
             endpoints,
-            tls: reader
-                .inner("tls")
-                .and_then(|block| ServerTls::read(Reader::new(reader.cx, block, &tls::SCHEMA))),
+            tls: reader.inner("tls").and_then(|block| {
+                ServerTls::read(Reader::new(reader.cx, block, &tls::SCHEMA), definitions)
+            }),
             page: around.page,
             log_fields: around.log_fields,
             label,

@@ -1,11 +1,11 @@
 //! The keys of a `jwt` block: one that the block names, or a set from a file or URL.
 
 use super::KeySet;
-use crate::blocks::Definitions;
 use crate::blocks::access::remote::{Generation, HOUR, Location, Remote, Settings};
 use crate::blocks::backend::{Backend, Origin};
 use crate::blocks::jwt_signing_profile::algorithm;
 use crate::blocks::reader::{Reader, Spanned};
+use crate::blocks::{Definitions, Fingerprint};
 use crate::crypto::jws::{self, Parsed};
 use crate::crypto::{Algorithm, Family, Jwks, VerifyingKey};
 use crate::diagnostic::{Diagnostic, code};
@@ -93,14 +93,17 @@ impl Keys {
                 }
                 let backend = backend.unwrap_or_else(|| Backend::of(reader, definitions))?;
                 let label: Arc<str> = reader.block.label().trim().into();
-                let set: Arc<KeySet> = Arc::new(Remote::new(Settings {
-                    label,
-                    name: "jwks".into(),
-                    location: Location::Fixed(url.value),
-                    backend,
-                    ttl,
-                    max_stale,
-                }));
+                let identity = Fingerprint::of("key set").block(reader.block, definitions);
+                let set: Arc<KeySet> = reader.cx.keep(identity, || {
+                    Remote::new(Settings {
+                        label,
+                        name: "jwks".into(),
+                        location: Location::Fixed(url.value),
+                        backend,
+                        ttl,
+                        max_stale,
+                    })
+                });
                 definitions.add_remote(Arc::clone(&set) as _);
                 Some(Self::Url(set))
             }

@@ -20,7 +20,7 @@ use super::{Authenticate, Verdict};
 use crate::blocks::error_handler;
 use crate::blocks::reader::Reader;
 use crate::blocks::schema::{self, AttributeSchema, BlockSchema, Child, Kind, Labels};
-use crate::blocks::{Definitions, backend};
+use crate::blocks::{Definitions, Fingerprint, backend};
 use crate::crypto::Jwks;
 use crate::crypto::jwks::MAX_DOCUMENT_BYTES;
 use crate::error::{Error, Kind as ErrorKind};
@@ -136,9 +136,9 @@ struct Jwt {
     leeway: Duration,
     permissions: Permissions,
     private: bool,
-    cache: cache::Verified,
+    cache: Arc<cache::Verified>,
     introspection: Option<Introspection>,
-    proofs: Option<dpop::Proofs>,
+    proofs: Option<Arc<dpop::Proofs>>,
 }
 
 /// Reads the block.
@@ -164,7 +164,11 @@ pub fn read(reader: Reader<'_>, definitions: &Definitions<'_>) -> Option<Box<dyn
     };
     let source = source?;
     Some(Box::new(Jwt {
-        proofs: source.is_dpop().then(dpop::Proofs::default),
+        proofs: source.is_dpop().then(|| {
+            // A proof is good once, whatever else changes.
+            let identity = Fingerprint::of("proofs").text(reader.block.label());
+            reader.cx.keep(identity, dpop::Proofs::default)
+        }),
         source,
         keys: keys?,
         claims,
@@ -176,7 +180,10 @@ pub fn read(reader: Reader<'_>, definitions: &Definitions<'_>) -> Option<Box<dyn
         leeway,
         permissions,
         private,
-        cache: cache::Verified::default(),
+        cache: reader.cx.keep(
+            Fingerprint::of("verified").block(reader.block, definitions),
+            cache::Verified::default,
+        ),
         introspection,
     }))
 }

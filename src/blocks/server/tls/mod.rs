@@ -12,6 +12,7 @@
 
 use crate::blocks::reader::Reader;
 use crate::blocks::schema::{AttributeSchema, BlockSchema, Child, Kind, Labels};
+use crate::blocks::{Definitions, Fingerprint};
 use crate::diagnostic::{Diagnostic, code};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
@@ -108,7 +109,7 @@ impl ResolvesServerCert for Certificates {
 
 impl ServerTls {
     /// Reads the block; faults are findings.
-    pub fn read(reader: Reader<'_>) -> Option<Self> {
+    pub fn read(reader: Reader<'_>, definitions: &Definitions<'_>) -> Option<Self> {
         let mut by_name = ResolvesServerCertUsingSni::new();
         let mut first = None;
         for block in reader.blocks("server_certificate") {
@@ -137,9 +138,10 @@ impl ServerTls {
         };
         let mut config = builder.with_cert_resolver(Arc::new(certificates));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Some(Self {
-            config: Arc::new(config),
-        })
+        let identity = Fingerprint::of("tls").block(reader.block, definitions);
+        // Kept, it resumes the sessions that it began, and shows the same self-signed certificate.
+        let config = reader.cx.keep(identity, || config);
+        Some(Self { config })
     }
 }
 
