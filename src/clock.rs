@@ -31,6 +31,16 @@ impl UnixTime {
         self.0.div_euclid(NANOS_PER_SECOND)
     }
 
+    /// A number of milliseconds, as stores keep times.
+    pub fn from_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(NANOS_PER_SECOND / 1000))
+    }
+
+    /// Milliseconds, rounded down.
+    pub fn millis(self) -> i64 {
+        self.0.div_euclid(NANOS_PER_SECOND / 1000)
+    }
+
     /// Seconds with their fraction. A double holds today's time to about a quarter microsecond.
     #[expect(
         clippy::cast_precision_loss,

@@ -14,6 +14,7 @@ pub mod http;
 pub mod oauth;
 pub mod reference;
 pub mod runtime;
+pub mod store;
 pub mod telemetry;
 pub mod upstream;
 
