@@ -11,7 +11,7 @@ use super::backend::{self, Backend};
 use super::modifiers::{HeaderModifiers, RequestModifiers};
 use super::reader::Reader;
 use super::schema::{self, AttributeSchema, BlockSchema, Child, Kind, Labels};
-use super::websockets;
+use super::websockets::{self, Websockets};
 use crate::expr::Program;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub static SCHEMA: BlockSchema = BlockSchema {
     attributes: &[
         AttributeSchema::start("backend", Kind::String, "Label of a defined backend.")
             .refers_to("backend"),
-        AttributeSchema::start("websockets", Kind::Bool, "Pass websockets on.").unavailable(),
+        AttributeSchema::start("websockets", Kind::Bool, "Pass websockets on."),
         AttributeSchema::start(
             "name",
             Kind::String,
@@ -47,7 +47,7 @@ pub static SCHEMA: BlockSchema = BlockSchema {
     ],
     blocks: &[
         Child::optional(&backend::SCHEMA),
-        Child::optional(&websockets::SCHEMA).unavailable(),
+        Child::optional(&websockets::SCHEMA),
     ],
     rules: &[],
     docs: "Sends the client's request on to a backend.",
@@ -74,6 +74,8 @@ pub struct Proxy {
     pub request_modifiers: RequestModifiers,
     /// Response modifiers.
     pub response_headers: HeaderModifiers,
+    /// Whether and how clients may change to the WebSocket protocol.
+    pub websockets: Option<Websockets>,
 }
 
 impl Proxy {
@@ -87,6 +89,7 @@ impl Proxy {
             expected_status: reader.program("expected_status"),
             request_modifiers: RequestModifiers::read(reader),
             response_headers: HeaderModifiers::response(reader),
+            websockets: Websockets::of(reader),
             backend: backend?,
         })
     }
@@ -98,5 +101,6 @@ impl Proxy {
             .chain(&self.expected_status)
             .chain(self.request_modifiers.programs())
             .chain(self.response_headers.programs())
+            .chain(self.websockets.iter().flat_map(Websockets::programs))
     }
 }

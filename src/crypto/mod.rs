@@ -6,6 +6,7 @@
 
 pub mod algorithm;
 pub mod constant_time;
+pub mod digest;
 mod encoding;
 mod json;
 pub mod jwk;

@@ -6,8 +6,9 @@ use super::exchange::CallRecord;
 use super::message::{ReceivedResponse, SentRequest};
 use super::request_id::RequestId;
 use super::scope::CallScope;
+use super::tunnel::Tunnel;
 use super::worker::Worker;
-use super::{headers, token};
+use super::{headers, token, websocket};
 use crate::blocks::backend::throttle::Throttle;
 use crate::blocks::backend::token_request::Tokens;
 use crate::blocks::backend::{Backend, Origin, text_of};
@@ -17,7 +18,7 @@ use crate::blocks::{form, path};
 use crate::error::{Error, Kind};
 use crate::expr::{Program, Scope};
 use crate::oauth::client::token_cache::{AfterRefusal, Retries, Token};
-use crate::upstream::UpstreamError;
+use crate::upstream::{ChangeOfProtocol, UpstreamError};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -45,6 +46,8 @@ pub struct Outgoing {
     pub body: RequestBody,
     /// The body's bytes, when they are in memory.
     pub bytes: Option<Bytes>,
+    /// Whether it asks to change to the WebSocket protocol.
+    pub upgrade: bool,
 }
 
 /// Path and query of a request: those received, byte for byte, until something changes them.
@@ -379,6 +382,12 @@ impl Sending<'_> {
         {
             request_headers.insert(name, value);
         }
+        let proof = if outgoing.upgrade {
+            websocket::set_fields(&mut request_headers);
+            websocket::expected_accept(&request_headers)
+        } else {
+            None
+        };
         let mut entry = BackendEntry::new(
             &self.entry_facts(),
             &outgoing.method,
@@ -412,6 +421,9 @@ impl Sending<'_> {
         *request.method_mut() = outgoing.method;
         *request.uri_mut() = uri;
         *request.headers_mut() = request_headers;
+        if outgoing.upgrade {
+            request.extensions_mut().insert(ChangeOfProtocol);
+        }
         let sent = match self
             .worker
             .upstream
@@ -430,6 +442,22 @@ impl Sending<'_> {
         let mut response = sent.response;
         if let Some(measured) = entry.measured() {
             response.extensions_mut().insert(measured);
+        }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let accepted =
+                outgoing.upgrade && websocket::is_accepted(response.headers(), proof.as_ref());
+            if !accepted {
+                pair.received(ReceivedResponse::default());
+                let error = Error::new(Kind::Backend, "the origin changes to another protocol")
+                    .in_block(&backend.label);
+                entry.refuse(&error);
+                return Err(error);
+            }
+            let tunnel = Tunnel::new(hyper::upgrade::on(&mut response));
+            let (parts, _) = response.into_parts();
+            pair.received(received(&parts, None));
+            let response = Response::from_parts(parts, Content::Tunnel(Box::new(tunnel)));
+            return self.finish(response, &pair, entry, false);
         }
         if facts.buffer_response {
             let (mut parts, body) = response.into_parts();
@@ -492,6 +520,10 @@ impl Sending<'_> {
         }
         Ok(response.map(|content| match content {
             Content::Upstream(body, _) => Content::Upstream(body, Some(entry)),
+            Content::Tunnel(mut tunnel) => {
+                tunnel.log(entry);
+                Content::Tunnel(tunnel)
+            }
             other => other,
         }))
     }
@@ -609,6 +641,7 @@ impl Outgoing {
             headers: self.headers.clone(),
             body: self.body.try_clone()?,
             bytes: self.bytes.clone(),
+            upgrade: self.upgrade,
         }))
     }
 }

@@ -4,6 +4,7 @@ use super::backend_log::BackendEntry;
 use super::compression::Gzip;
 use super::file::FileBody;
 use super::pipeline::Finish;
+use super::tunnel::Tunnel;
 use crate::upstream::{BoxError, UpstreamBody, UpstreamError};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
@@ -34,6 +35,8 @@ pub enum Content {
     Upstream(UpstreamBody, Option<Box<BackendEntry>>),
     /// Parts of a file.
     File(Box<FileBody>),
+    /// Nothing, since the connection changes its protocol.
+    Tunnel(Box<Tunnel>),
 }
 
 impl Content {
@@ -56,7 +59,7 @@ impl Body for Content {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
-            Self::Empty => Poll::Ready(None),
+            Self::Empty | Self::Tunnel(_) => Poll::Ready(None),
             Self::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 *self = Self::Empty;
@@ -84,7 +87,7 @@ impl Body for Content {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Empty => true,
+            Self::Empty | Self::Tunnel(_) => true,
             Self::Full(bytes) => bytes.is_empty(),
             Self::Upstream(body, _) => body.is_end_stream(),
             Self::File(file) => file.is_end(),
@@ -93,7 +96,7 @@ impl Body for Content {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Empty => SizeHint::with_exact(0),
+            Self::Empty | Self::Tunnel(_) => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Upstream(body, _) => body.size_hint(),
             Self::File(file) => file.size_hint(),

@@ -6,6 +6,7 @@ use super::exchange::{CallRecord, Exchange};
 use super::headers;
 use super::message::ReceivedResponse;
 use super::server_timing::{self, Measured};
+use super::websocket;
 use crate::blocks::backend::{Backend, Origin};
 use crate::blocks::endpoint::{Action, Call};
 use crate::blocks::modifiers::{RequestModifiers, evaluate};
@@ -72,6 +73,14 @@ pub async fn run(
             proxy
                 .response_headers
                 .apply(response.headers_mut(), exchange)?;
+            if let (Some(websockets), Content::Tunnel(tunnel)) =
+                (&proxy.websockets, response.body_mut())
+            {
+                tunnel.limit(websockets.lifetime(exchange));
+                websockets
+                    .response_headers
+                    .apply(response.headers_mut(), exchange)?;
+            }
             (response, None)
         }
         Action::Request(request) => {
@@ -180,6 +189,8 @@ fn of_client(
     client: ClientParts,
     modifiers: &RequestModifiers,
 ) -> Result<Box<Outgoing>, Error> {
+    let websockets = proxy.websockets.as_ref();
+    let websockets = websockets.filter(|_| websocket::is_handshake(exchange, &client.headers));
     let mut outgoing = Box::new(Outgoing {
         method: exchange.method.clone(),
         origin: None,
@@ -187,6 +198,7 @@ fn of_client(
         headers: client.headers,
         body: client.body,
         bytes: exchange.body.clone(),
+        upgrade: websockets.is_some(),
     });
     headers::remove_hop_by_hop(&mut outgoing.headers);
     // The backend has a host of its own, and the length follows from the body.
@@ -205,6 +217,11 @@ fn of_client(
         outgoing.location.set_query(location.query);
     }
     backend::apply_modifiers(&proxy.request_modifiers, &mut outgoing, exchange)?;
+    if let Some(websockets) = websockets {
+        let modifiers = &websockets.request_headers;
+        modifiers.apply(&mut outgoing.headers, exchange)?;
+        outgoing.headers.remove(header::HOST);
+    }
     Ok(outgoing)
 }
 
@@ -246,6 +263,7 @@ fn own(request: &Request, exchange: &Exchange) -> Result<Box<Outgoing>, Error> {
         headers: HeaderMap::new(),
         body: RequestBody::full(bytes.clone()),
         bytes: Some(bytes),
+        upgrade: false,
     });
     if let Some(content_type) = request.body.content_type() {
         outgoing.headers.insert(header::CONTENT_TYPE, content_type);

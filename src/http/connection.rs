@@ -4,6 +4,7 @@
 //! the next request, and the worker looks at all of them twice a second.
 
 use super::pipeline;
+use super::tunnel::Tunnel;
 use super::worker::Worker;
 use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -15,12 +16,12 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -61,14 +62,20 @@ pub struct State {
     uploading: Cell<bool>,
     /// Since when the client takes nothing.
     stuck: Cell<Option<Instant>>,
+    /// The last request asked for another protocol.
+    upgrading: Cell<bool>,
+    /// What takes the connection over after its last answer.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
     wish: Cell<Wish>,
     /// The next request is the last.
     leaving: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
+/// What a connection's worker wants of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
+pub(super) enum Wish {
+    /// Nothing: it may go on.
     None,
     /// No further request; those running end in peace.
     Finish,
@@ -84,6 +91,8 @@ impl State {
             requests: Cell::new(0),
             uploading: Cell::new(false),
             stuck: Cell::new(None),
+            upgrading: Cell::new(false),
+            tunnel: RefCell::new(None),
             wish: Cell::new(Wish::None),
             leaving: Cell::new(false),
             waker: RefCell::new(None),
@@ -285,6 +294,16 @@ impl Peer {
         self.state.uploading.set(!empty);
         Running::new(&self.state)
     }
+
+    /// Notes that a request asks for another protocol, and so may be the last.
+    pub fn upgrading(&self) {
+        self.state.upgrading.set(true);
+    }
+
+    /// Hands the connection over to a tunnel once its answer has been written.
+    pub fn hand_over(&self, tunnel: Box<Tunnel>) {
+        self.state.tunnel.replace(Some(tunnel));
+    }
 }
 
 /// Serves a connection in a task of its own.
@@ -326,6 +345,12 @@ async fn serve_tls(stream: TcpStream, config: Arc<ServerConfig>, peer: Rc<Peer>)
 }
 
 impl State {
+    /// What the worker wants; `cx` is woken when that changes.
+    pub(super) fn wish(&self, cx: &Context<'_>) -> Wish {
+        self.watch(cx);
+        self.wish.get()
+    }
+
     /// Remembers whom to wake when a wish comes.
     fn watch(&self, cx: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
@@ -341,26 +366,25 @@ impl State {
 /// Polls a connection, turning wishes of the worker into its graceful or sudden end.
 macro_rules! drive {
     ($connection:expr, $state:expr) => {{
-        let mut connection = pin!($connection);
+        let mut connection = Pin::new($connection);
         let state = $state;
         let mut done = Wish::None;
         std::future::poll_fn(move |cx| {
-            let wish = state.wish.get();
+            let wish = state.wish(cx);
             if wish == Wish::Close {
-                return Poll::Ready(());
+                return Poll::Ready(Wish::Close);
             }
-            state.watch(cx);
             if wish == Wish::Finish && done == Wish::None {
                 // What has come in meanwhile may be a request.
                 if connection.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(());
+                    return Poll::Ready(Wish::Finish);
                 }
                 done = Wish::Finish;
                 connection.as_mut().graceful_shutdown();
             }
-            connection.as_mut().poll(cx).map(|_| ())
+            connection.as_mut().poll(cx).map(|_| done)
         })
-        .await;
+        .await
     }};
 }
 
@@ -379,7 +403,20 @@ where
         .max_headers(MAX_HEADERS)
         .max_buf_size(2 * MAX_HEAD_BYTES);
     let io = Watched::new(stream, &state);
-    drive!(builder.serve_connection(io, service), &state);
+    let mut connection = builder.serve_connection(io, service);
+    let wish = drive!(&mut connection, &state);
+    if wish == Wish::Close || !state.upgrading.get() {
+        return;
+    }
+    // Asked for another protocol, hyper leaves the end of the connection to its user.
+    let parts = connection.into_parts();
+    let mut io = TokioIo::new(parts.io);
+    match state.tunnel.take() {
+        Some(tunnel) => tunnel.run(io, parts.read_buf, &state).await,
+        None => {
+            let _ = io.shutdown().await;
+        }
+    }
 }
 
 async fn serve_http2<S>(stream: S, peer: Rc<Peer>)
@@ -399,7 +436,8 @@ where
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
         .max_header_list_size(64 << 10);
     let io = Watched::new(stream, &state);
-    drive!(builder.serve_connection(io, service), &state);
+    let mut connection = builder.serve_connection(io, service);
+    drive!(&mut connection, &state);
 }
 
 /// Spawns onto the worker's own thread.

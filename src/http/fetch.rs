@@ -111,6 +111,7 @@ impl Fetch<'_> {
             headers: self.headers,
             body: RequestBody::full(self.body.clone()),
             bytes: Some(self.body),
+            upgrade: false,
         });
         let facts = CallFacts {
             name: self.name,

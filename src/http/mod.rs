@@ -27,6 +27,8 @@ mod scope;
 pub mod server_timing;
 pub mod site;
 pub mod token;
+pub mod tunnel;
 pub mod url;
+pub mod websocket;
 pub mod worker;
 pub mod workers;

@@ -13,6 +13,7 @@ use super::request_id::RequestId;
 use super::server_timing;
 use super::site;
 use super::url::{RequestUrl, split_host};
+use super::websocket;
 use crate::blocks::access::Control;
 use crate::blocks::cors::{Cors, CorsRequest};
 use crate::blocks::endpoint::{Endpoint, Methods};
@@ -24,8 +25,9 @@ use crate::blocks::site::Site;
 use crate::error::page::Page;
 use crate::error::{Error, Kind};
 use crate::runtime::tree::{Candidates, Route, Unknown};
-use http::{HeaderValue, Method, Request, Response, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use smallvec::SmallVec;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -90,6 +92,9 @@ impl Drop for Unanswered {
 pub async fn handle(request: Request<Incoming>, peer: Rc<Peer>) -> Response<AnswerBody> {
     let running = peer.running(request.body());
     let (parts, incoming) = request.into_parts();
+    if parts.extensions.get::<OnUpgrade>().is_some() {
+        peer.upgrading();
+    }
     let (exchange, early) = arrive(parts, &peer);
     let mut unanswered = Unanswered(Some(exchange));
     let Some(exchange) = &mut unanswered.0 else {
@@ -156,10 +161,30 @@ pub async fn handle(request: Request<Incoming>, peer: Rc<Peer>) -> Response<Answ
                 answer,
                 _running: running,
             });
-            response.map(|content| AnswerBody::new(content, gzip, finish))
+            match response.body_mut() {
+                Content::Tunnel(_) => switch_protocols(response, finish, &peer),
+                _ => response.map(|content| AnswerBody::new(content, gzip, finish)),
+            }
         }
         None => response.map(AnswerBody::bare),
     }
+}
+
+/// The last answer of HTTP on a connection; the tunnel ends the exchange.
+fn switch_protocols(
+    response: Response<Content>,
+    finish: Box<Finish>,
+    peer: &Peer,
+) -> Response<AnswerBody> {
+    let (mut parts, content) = response.into_parts();
+    if let Content::Tunnel(mut tunnel) = content {
+        tunnel.finish_with(finish);
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            websocket::set_fields(&mut parts.headers);
+            peer.hand_over(tunnel);
+        }
+    }
+    Response::from_parts(parts, AnswerBody::bare(Content::Empty))
 }
 
 /// Where a request was routed to: what its answer looks like.

@@ -217,6 +217,7 @@ fn outgoing(request: &TokenRequest, scope: &dyn Scope) -> Result<Box<Outgoing>, 
         headers,
         body: RequestBody::full(bytes.clone()),
         bytes: Some(bytes),
+        upgrade: false,
     }))
 }
 
@@ -306,6 +307,7 @@ async fn fetch(
         headers: request.headers,
         body: RequestBody::full(bytes.clone()),
         bytes: Some(bytes),
+        upgrade: false,
     });
     let sent = send(&oauth2.backend, outgoing, "oauth2", uid, scope, worker);
     let (parts, content) = sent.await.map_err(failure)?.into_parts();

@@ -11,6 +11,7 @@
 mod body;
 mod connect;
 mod error;
+mod permitted;
 mod pool;
 mod target;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use target::{ForwardProxy, InvalidTarget, Limit, Target, TargetSettings, Tls
 pub use tls::{TlsSettings, client_config};
 
 use body::Written;
+use permitted::Permitted;
 use pool::{Connection, Lease, Pool};
 
 /// How often aged connections are looked for. Also how long a request may wait for a place that an
@@ -113,6 +115,11 @@ pub struct Timings {
     /// Whether the request was sent a second time.
     pub retried: bool,
 }
+
+/// Marks, among the extensions of a request, that it asks to change to another protocol: it gets an
+/// HTTP/1.1 connection of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangeOfProtocol;
 
 /// A response whose head has arrived.
 #[derive(Debug)]
@@ -187,7 +194,8 @@ impl Upstream {
             (!limits.timeout.is_zero()).then(|| (start + limits.timeout, limits.timeout));
         let pool = self.pool(target);
         let mut timings = Timings::default();
-        let reusable = !target.settings.disable_connection_reuse;
+        let upgrade = request.extensions().get::<ChangeOfProtocol>().is_some();
+        let reusable = !target.settings.disable_connection_reuse && !upgrade;
         loop {
             let idle = if reusable && !timings.retried {
                 pool.checkout(start).await
@@ -199,7 +207,7 @@ impl Upstream {
                 connection
             } else {
                 // Boxed: large, and not on the usual way.
-                let open = Box::pin(self.open(target, &pool, limits, &mut timings));
+                let open = Box::pin(self.open(target, &pool, limits, &mut timings, upgrade));
                 within(deadline, open).await?
             };
             let begin = Instant::now();
@@ -256,6 +264,7 @@ impl Upstream {
         pool: &Pool,
         limits: &Limits,
         timings: &mut Timings,
+        upgrade: bool,
     ) -> Result<Connection, UpstreamError> {
         let settings = &target.settings;
         let permit = settings.limit.acquire().await?;
@@ -296,11 +305,16 @@ impl Upstream {
             }
         };
         let Some(tls) = &settings.tls else {
-            let http2 = settings.http2_prior_knowledge && settings.proxy.is_none();
+            let http2 = settings.http2_prior_knowledge && settings.proxy.is_none() && !upgrade;
             return handshake(stream, http2, pool, permit, target).await;
         };
         let start = Instant::now();
-        let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.config));
+        let mut config = Arc::clone(&tls.config);
+        if upgrade && !config.alpn_protocols.is_empty() {
+            // HTTP/2 is not on offer.
+            Arc::make_mut(&mut config).alpn_protocols.clear();
+        }
+        let connector = tokio_rustls::TlsConnector::from(config);
         let hello = connector.connect(tls.server_name.clone(), stream);
         let stream = match tokio::time::timeout(TLS_TIMEOUT, hello).await {
             Ok(stream) => stream.map_err(UpstreamError::Tls)?,
@@ -350,7 +364,7 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
     }
 }
 
-/// Speaks HTTP on a fresh connection. Its task holds the permit until the connection is closed.
+/// Speaks HTTP on a fresh connection, which holds the permit until it is closed.
 async fn handshake<S>(
     stream: S,
     http2: bool,
@@ -361,7 +375,8 @@ async fn handshake<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let io = TokioIo::new(stream);
+    // The permit goes where the connection goes, also after a change of protocol.
+    let io = TokioIo::new(Permitted::new(stream, permit));
     if http2 {
         let (sender, connection) = http2::Builder::new(LocalExecutor)
             .initial_stream_window_size(256 * 1024)
@@ -373,7 +388,6 @@ where
         tokio::task::spawn_local(async move {
             // What ended it reaches the requests on it.
             let _ = connection.await;
-            drop(permit);
         });
         if !target.settings.disable_connection_reuse {
             pool.share(sender.clone());
@@ -387,7 +401,6 @@ where
             .map_err(UpstreamError::Dropped)?;
         tokio::task::spawn_local(async move {
             let _ = connection.with_upgrades().await;
-            drop(permit);
         });
         sender.ready().await.map_err(UpstreamError::Dropped)?;
         Ok(Connection::H1(sender, Instant::now()))
@@ -529,7 +542,8 @@ fn to_http1(request: &mut Request<RequestBody>, target: &Target) -> Result<(), U
             .headers_mut()
             .insert(HOST, target.host_header.clone());
     }
-    if target.settings.disable_connection_reuse {
+    let upgrade = request.extensions().get::<ChangeOfProtocol>().is_some();
+    if target.settings.disable_connection_reuse && !upgrade {
         request
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));

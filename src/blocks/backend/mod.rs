@@ -178,7 +178,7 @@ pub struct Backend {
 
 /// A duration that is known at start, or an expression with the default for when it is none.
 #[derive(Debug)]
-enum Timeout {
+pub(super) enum Timeout {
     Fixed(Duration),
     Dynamic(Program, Duration),
 }
@@ -287,10 +287,7 @@ impl Backend {
     }
 
     fn own_programs(&self) -> impl Iterator<Item = &Program> {
-        let timeouts = self.timeouts.iter().filter_map(|timeout| match timeout {
-            Timeout::Fixed(_) => None,
-            Timeout::Dynamic(program, _) => Some(program),
-        });
+        let timeouts = self.timeouts.iter().filter_map(Timeout::program);
         self.origin
             .iter()
             .chain(&self.hostname)
@@ -631,7 +628,7 @@ fn connections(
 }
 
 impl Timeout {
-    fn read(reader: Reader<'_>, name: &str, default: Duration) -> Self {
+    pub(super) fn read(reader: Reader<'_>, name: &str, default: Duration) -> Self {
         let Some(program) = reader.program(name) else {
             return Self::Fixed(default);
         };
@@ -657,7 +654,15 @@ impl Timeout {
         }
     }
 
-    fn get(&self, scope: &dyn Scope, label: &str) -> Duration {
+    /// The expression, if there is one to evaluate.
+    pub(super) fn program(&self) -> Option<&Program> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Dynamic(program, _) => Some(program),
+        }
+    }
+
+    pub(super) fn get(&self, scope: &dyn Scope, label: &str) -> Duration {
         match self {
             Self::Fixed(duration) => *duration,
             Self::Dynamic(program, default) => {

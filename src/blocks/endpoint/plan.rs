@@ -144,6 +144,7 @@ impl Plan {
             return None;
         }
         check_names(reader, &calls);
+        check_websockets(reader, &calls, response.as_ref());
         let default = calls.iter().position(|call| &*call.name == "default");
         let mut plan = Self {
             calls,
@@ -273,6 +274,29 @@ fn name_of<'a>(reader: Reader<'a>) -> &'a str {
             .report(Diagnostic::error(code::LABELS, label.span, message));
     }
     &label.text
+}
+
+/// After a change of protocol there is nothing else to answer, so its proxy stands alone.
+fn check_websockets(reader: Reader<'_>, calls: &[Call], response: Option<&Response>) {
+    let passes_on = |call: &&Call| match &call.action {
+        Action::Proxy(proxy) => proxy.websockets.is_some(),
+        Action::Request(_) => false,
+    };
+    let Some(call) = calls.iter().find(passes_on) else {
+        return;
+    };
+    let refuse = |message: &str| {
+        reader
+            .cx
+            .report(Diagnostic::error(code::CONFLICT, call.span, message));
+    };
+    if &*call.name != "default" {
+        refuse("`websockets` are for the proxy named `default` only");
+    } else if calls.len() > 1 || response.is_some() {
+        refuse(
+            "a proxy with `websockets` allows no other `proxy`, `request` or `response` beside it",
+        );
+    }
 }
 
 fn check_names(reader: Reader<'_>, calls: &[Call]) {
