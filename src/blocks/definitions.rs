@@ -6,6 +6,7 @@
 //! }
 //! ```
 
+use super::access::login::{self, Login};
 use super::access::remote::Renew;
 use super::access::{self, Control};
 use super::backend::{self, Backend};
@@ -72,6 +73,7 @@ pub struct Definitions<'a> {
     path: RefCell<Vec<String>>,
     controls: RefCell<BTreeMap<String, Option<Arc<Control>>>>,
     remotes: RefCell<Vec<Arc<dyn Renew>>>,
+    logins: RefCell<login::Table>,
 }
 
 impl std::fmt::Debug for Definitions<'_> {
@@ -100,6 +102,7 @@ impl<'a> Definitions<'a> {
             path: RefCell::default(),
             controls: RefCell::default(),
             remotes: RefCell::default(),
+            logins: RefCell::default(),
         };
         definitions.check_labels();
         definitions
@@ -303,6 +306,17 @@ impl<'a> Definitions<'a> {
     /// The documents that are to be fetched.
     pub fn remotes(&self) -> Vec<Arc<dyn Renew>> {
         self.remotes.borrow().clone()
+    }
+
+    /// Remembers an access control that a function is about.
+    pub(super) fn add_login(&self, protocol: login::Protocol, label: &str, login: Arc<dyn Login>) {
+        let key = (protocol, label.to_owned());
+        self.logins.borrow_mut().insert(key, login);
+    }
+
+    /// The access controls that functions are about.
+    pub fn logins(&self) -> login::Table {
+        self.logins.borrow().clone()
     }
 
     /// The access control of a name; an undefined one is a finding.

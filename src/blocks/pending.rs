@@ -116,12 +116,7 @@ pub(super) fn check_attribute(
         not_positive(cx, name, span);
     }
     if !known.one_of.is_empty() && !text.is_empty() && !known.one_of.contains(&text.as_str()) {
-        let list: Vec<String> = known.one_of.iter().map(|v| format!("`{v}`")).collect();
-        let message = format!("`{name}` is `{text}`, expected {}", list.join(" or "));
-        cx.report(
-            Diagnostic::error(code::BAD_VALUE, span, message)
-                .maybe_hint(did_you_mean(&text, known.one_of.iter().copied())),
-        );
+        report_choice(cx, known, &text, span);
     }
     if known.kind == Kind::Path {
         let value = cx.resolve(&text, span);
@@ -130,6 +125,25 @@ pub(super) fn check_attribute(
     if let Some(kind) = known.refers_to {
         check_reference(cx, kind, &text, span);
     }
+}
+
+/// Reports a value that is none of those an attribute may have.
+pub(super) fn report_choice(
+    cx: &Context<'_>,
+    known: &'static AttributeSchema,
+    text: &str,
+    span: Span,
+) {
+    let list: Vec<String> = known.one_of.iter().map(|v| format!("`{v}`")).collect();
+    let message = format!(
+        "`{}` is `{text}`, expected {}",
+        known.name,
+        list.join(" or ")
+    );
+    cx.report(
+        Diagnostic::error(code::BAD_VALUE, span, message)
+            .maybe_hint(did_you_mean(text, known.one_of.iter().copied())),
+    );
 }
 
 fn not_positive(cx: &Context<'_>, name: &str, span: Span) {
@@ -173,7 +187,8 @@ fn place(block: &Block, part: &str) -> Option<Span> {
     }
 }
 
-fn check_rule(cx: &Context<'_>, block: &Block, rule: Rule) {
+/// Checks one rule.
+pub(super) fn check_rule(cx: &Context<'_>, block: &Block, rule: Rule) {
     let list = |parts: &[&str]| {
         let quoted: Vec<String> = parts.iter().map(|part| format!("`{part}`")).collect();
         quoted.join(" or ")

@@ -165,6 +165,39 @@ impl<'a> Reader<'a> {
         self.string(name).filter(|s| !s.value.is_empty())
     }
 
+    /// A string of a required attribute; an empty one is a finding.
+    pub fn required(&self, name: &str) -> Option<String> {
+        let text = self.string(name)?;
+        if text.value.is_empty() {
+            let message = format!("`{}`: `{name}` must not be empty", self.schema.name);
+            self.cx
+                .report(Diagnostic::error(code::MISSING, text.span, message));
+            return None;
+        }
+        Some(text.value)
+    }
+
+    /// A string that is one of those the schema names; another one is a finding.
+    pub fn choice(&self, name: &str) -> Option<&'static str> {
+        let schema = self.schema.attribute(name)?;
+        let text = self.string(name)?;
+        if text.value.is_empty() && !schema.required {
+            return None;
+        }
+        let known = schema.one_of.iter().find(|value| **value == text.value);
+        if known.is_none() {
+            pending::report_choice(self.cx, schema, &text.value, text.span);
+        }
+        known.copied()
+    }
+
+    /// Checks what the schema says holds between the parts.
+    pub fn check_rules(&self) {
+        for rule in self.schema.rules {
+            pending::check_rule(self.cx, self.block, *rule);
+        }
+    }
+
     /// A bool of a start attribute; `"true"` and `"false"` are converted.
     pub fn boolean(&self, name: &str) -> Option<bool> {
         self.typed(name, bool_of).map(|b| b.value)

@@ -7,6 +7,7 @@ mod print;
 
 pub use print::effective;
 
+use crate::blocks::access::login::Logins;
 use crate::blocks::jwt_signing_profile::Profiles;
 use crate::blocks::server::Server;
 use crate::blocks::settings::{LogSettings, Overrides, Settings};
@@ -170,6 +171,10 @@ fn build(
     let profiles = Profiles::default();
     let mut functions = Registry::standard();
     functions.register(profiles.function());
+    let logins = Logins::default();
+    for function in logins.functions() {
+        functions.register(function);
+    }
 
     let real = Context::new(sources, &options.env, environment, &functions);
     let mut env = defaults::environment_variables(&real, &document.defaults);
@@ -210,6 +215,7 @@ fn build(
         cx.report(Diagnostic::error(code::MISSING, None, message));
     }
     definitions.read_all(&profiles);
+    logins.fill(definitions.logins());
     let (remotes, backends) = (definitions.remotes(), definitions.backends());
     drop(definitions);
     let findings = cx.finish();

@@ -59,6 +59,7 @@ pub fn compile(expr: &Expression, cx: &CompileContext<'_>) -> Result<Program, Ve
         root,
         references: compiler.references.into(),
         warnings: compiler.warnings.into(),
+        is_login: compiler.is_login,
     })
 }
 
@@ -117,6 +118,7 @@ pub(super) struct Compiler<'c> {
     pub(super) errors: Vec<Finding>,
     warnings: Vec<Finding>,
     pub(super) references: Vec<Reference>,
+    is_login: bool,
     /// Names of the locals in scope; those without name cannot be referred to.
     pub(super) locals: Vec<Option<String>>,
     pub(super) facts: Facts,
@@ -131,6 +133,7 @@ impl<'c> Compiler<'c> {
             errors: Vec::new(),
             warnings: Vec::new(),
             references: Vec::new(),
+            is_login: false,
             locals: Vec::new(),
             facts: Facts::CONSTANT,
             strict: cx.mode == Mode::Start,
@@ -329,6 +332,14 @@ impl<'c> Compiler<'c> {
             return self.fault(span, format!("{name}(): {message}"), None);
         }
         self.facts.dynamic |= !function.is_pure();
+        self.is_login |= function.is_login();
+        for variable in function.reads() {
+            self.references.push(Reference {
+                variable: variable.clone(),
+                steps: Box::default(),
+                span,
+            });
+        }
         Kind::Call {
             function,
             args,

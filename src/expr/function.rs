@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use crate::expr::eval::Scope;
 use crate::expr::lib::{collections, encoding, json, strings, time, url};
 use crate::expr::value::Value;
+use crate::expr::variable::Variable;
 
 /// Evaluated arguments; as many as the arity of the function allows.
 pub type Args<'s> = SmallVec<[Value<'s>; 3]>;
@@ -66,6 +67,15 @@ pub trait Function: Send + Sync + fmt::Debug {
     /// Whether equal arguments always give equal results, so that calls with constants can be
     /// evaluated ahead.
     fn is_pure(&self) -> bool {
+        false
+    }
+    /// The variables that a call reads, beside its arguments.
+    fn reads(&self) -> &[Variable] {
+        &[]
+    }
+    /// Whether it is about a login: it may need the request's verifier and documents that are
+    /// fetched in the background.
+    fn is_login(&self) -> bool {
         false
     }
     /// Evaluates a call. The error says what is wrong with the arguments and quotes no value.

@@ -47,6 +47,7 @@ pub struct Program {
     pub(crate) root: Node,
     pub(crate) references: Box<[Reference]>,
     pub(crate) warnings: Box<[Finding]>,
+    pub(crate) is_login: bool,
 }
 
 impl Program {
@@ -59,7 +60,13 @@ impl Program {
             },
             references: Box::default(),
             warnings: Box::default(),
+            is_login: false,
         }
+    }
+
+    /// Whether a function that is about a login is called: see [`Function::is_login`].
+    pub fn is_login(&self) -> bool {
+        self.is_login
     }
 
     /// Evaluates the expression.

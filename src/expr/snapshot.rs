@@ -13,14 +13,17 @@ impl Snapshot {
     /// Takes what `programs` read out of `scope`.
     pub fn of<'p>(programs: impl Iterator<Item = &'p Program>, scope: &dyn Scope) -> Self {
         let mut values: Vec<(Variable, Value<'static>)> = Vec::new();
+        let mut is_login = false;
+        let programs = programs.inspect(|program| is_login |= program.is_login());
         for variable in programs.flat_map(Program::variables) {
             if values.iter().all(|(known, _)| known != variable) {
                 values.push((variable.clone(), scope.variable(variable).into_owned()));
             }
         }
+        let verifier = is_login.then(|| scope.verifier()).flatten();
         Self {
             values,
-            verifier: scope.verifier().map(str::to_owned),
+            verifier: verifier.map(str::to_owned),
         }
     }
 }

@@ -135,6 +135,8 @@ pub struct Exchange {
     pub calls: Vec<CallRecord>,
     /// The error handler that answers, once there was an error.
     pub handling: Option<Box<Handling>>,
+    /// The verifier of a login that it begins; made when an expression asks for it.
+    pub(super) verifier: OnceCell<Option<Box<str>>>,
     pub(super) query: OnceCell<Value<'static>>,
     pub(super) json: OnceCell<Value<'static>>,
     pub(super) form: OnceCell<Value<'static>>,
@@ -209,6 +211,7 @@ impl Exchange {
             required_permission: OnceCell::new(),
             calls: Vec::new(),
             handling: None,
+            verifier: OnceCell::new(),
             query: OnceCell::new(),
             json: OnceCell::new(),
             form: OnceCell::new(),

@@ -42,6 +42,9 @@ pub async fn answer(
     if handler.reads.request_body && exchange.method != Method::TRACE {
         read_body(exchange, body, body_limit).await?;
     }
+    if handler.reads.login {
+        exchange.tree.settle().await;
+    }
     let mut calls = SmallVec::new();
     calls.resize_with(handler.plan.calls.len(), Default::default);
     exchange.handling = Some(Box::new(Handling {

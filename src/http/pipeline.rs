@@ -329,6 +329,9 @@ async fn dispatch(
                 Err(error) => error,
                 Ok(()) => {
                     place.modifiers = Some(Arc::clone(&endpoint));
+                    if endpoint.reads.login {
+                        exchange.tree.settle().await;
+                    }
                     match super::endpoint::run(exchange, &endpoint, &mut body).await {
                         Ok(response) => return Ok(response),
                         Err(error) => error,

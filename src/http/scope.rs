@@ -37,6 +37,13 @@ impl Scope for Exchange {
             | Variable::TokenResponse(_) => Value::Absent,
         }
     }
+
+    fn verifier(&self) -> Option<&str> {
+        let made = self
+            .verifier
+            .get_or_init(|| crate::crypto::random::token(32).ok().map(Into::into));
+        made.as_deref()
+    }
 }
 
 impl Exchange {

@@ -3,6 +3,7 @@
 use super::backend::{self, CallFacts, Location, Outgoing};
 use super::body::{self, Content, ReadError, RequestBody};
 use super::call;
+use super::exchange::Exchange;
 use super::request_id::RequestId;
 use super::scope::AnswerScope;
 use super::worker::Worker;
@@ -15,13 +16,16 @@ use crate::clock::Clock;
 use crate::error::{Error, Kind};
 use crate::expr::{Scope, Snapshot};
 use crate::oauth::client::token_cache::{Token, TokenError};
+use crate::oauth::client::token_request::TokenRequest as FormRequest;
 use crate::oauth::client::token_response::{
     FailureKind, FetchFailure, FetchedToken, Lifetime, MAX_BODY_BYTES, TokenResponse, TokenType,
     parse_token_response, retry_after,
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use secrecy::SecretString;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -143,19 +147,35 @@ fn target(url: &str) -> (Option<Origin>, Location) {
     (origin, Location::new(format!("{slash}{path}"), query))
 }
 
+/// What a token request is called in the log.
+#[derive(Clone, Copy)]
+struct Name<'n> {
+    request: &'n str,
+    token_request: &'n str,
+}
+
+impl<'n> Name<'n> {
+    fn both(name: &'n str) -> Self {
+        Self {
+            request: name,
+            token_request: name,
+        }
+    }
+}
+
 /// Sends a token request; errors are told as its own.
 async fn send(
     backend: &Arc<Backend>,
     outgoing: Box<Outgoing>,
-    name: &str,
+    name: Name<'_>,
     uid: RequestId,
     scope: &dyn Scope,
     worker: &Rc<Worker>,
 ) -> Result<Response<Content>, (FailureKind, String)> {
     let facts = CallFacts {
-        name,
+        name: name.request,
         uid: &uid,
-        token_request: Some(name),
+        token_request: Some(name.token_request),
         depends_on: None,
         wildcard: None,
         buffer_response: false,
@@ -237,7 +257,7 @@ async fn ask(
     let sent = send(
         &request.backend,
         outgoing,
-        &request.name,
+        Name::both(&request.name),
         uid,
         scope,
         worker,
@@ -298,6 +318,22 @@ async fn fetch(
     let request = oauth2
         .request(scope)
         .map_err(|why| failure((FailureKind::Internal, why)))?;
+    let (name, backend) = (Name::both("oauth2"), &oauth2.backend);
+    let sent = post(request, endpoint, backend, name, uid, scope, worker);
+    let (parts, body) = sent.await.map_err(failure)?;
+    parse(&parts, &body, endpoint, &oauth2.secrets())
+}
+
+/// Sends a request to a token endpoint.
+async fn post(
+    request: FormRequest,
+    endpoint: &str,
+    backend: &Arc<Backend>,
+    name: Name<'_>,
+    uid: RequestId,
+    scope: &dyn Scope,
+    worker: &Rc<Worker>,
+) -> Result<(Parts, Bytes), (FailureKind, String)> {
     let (origin, location) = target(endpoint);
     let bytes = Bytes::from(request.body);
     let outgoing = Box::new(Outgoing {
@@ -309,9 +345,17 @@ async fn fetch(
         bytes: Some(bytes),
         upgrade: false,
     });
-    let sent = send(&oauth2.backend, outgoing, "oauth2", uid, scope, worker);
-    let (parts, content) = sent.await.map_err(failure)?.into_parts();
-    let body = answer(content).await.map_err(failure)?;
+    let sent = send(backend, outgoing, name, uid, scope, worker);
+    let (parts, content) = sent.await?.into_parts();
+    Ok((parts, answer(content).await?))
+}
+
+fn parse(
+    parts: &Parts,
+    body: &[u8],
+    endpoint: &str,
+    secrets: &[&SecretString],
+) -> Result<FetchedToken, FetchFailure> {
     let text = |name| {
         let value: Option<&HeaderValue> = parts.headers.get(name);
         value.and_then(|value| value.to_str().ok())
@@ -321,7 +365,42 @@ async fn fetch(
         status: parts.status.as_u16(),
         content_type: text(header::CONTENT_TYPE),
         retry_after: text(header::RETRY_AFTER),
-        body: &body,
+        body,
     };
-    parse_token_response(&response, &oauth2.secrets(), Clock::System.unix())
+    parse_token_response(&response, secrets, Clock::System.unix())
+}
+
+/// The token request of an authorization code flow.
+#[derive(Debug)]
+pub struct CodeExchange<'c> {
+    /// Its name in the log.
+    pub name: &'c str,
+    /// URL of the token endpoint.
+    pub endpoint: &'c str,
+    /// The backend of that.
+    pub backend: &'c Arc<Backend>,
+    /// What must not appear in messages, should the endpoint repeat it.
+    pub secrets: [&'c SecretString; 3],
+}
+
+impl CodeExchange<'_> {
+    /// Sends it; gives the answer, which is a JSON object with a usable token.
+    pub async fn send(
+        &self,
+        request: FormRequest,
+        exchange: &Exchange,
+    ) -> Result<Bytes, FetchFailure> {
+        let endpoint = self.endpoint;
+        let name = Name {
+            request: self.name,
+            token_request: "oauth2",
+        };
+        let (uid, worker) = (exchange.id, &exchange.worker);
+        let sent = post(request, endpoint, self.backend, name, uid, exchange, worker);
+        let (parts, body) = sent.await.map_err(|(kind, why)| {
+            FetchFailure::new(kind, format!("token request to {endpoint} failed: {why}"))
+        })?;
+        parse(&parts, &body, endpoint, &self.secrets)?;
+        Ok(body)
+    }
 }

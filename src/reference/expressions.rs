@@ -1,6 +1,7 @@
 //! Functions and variables.
 
 use super::{head, row};
+use crate::blocks::access::login::Logins;
 use crate::blocks::jwt_signing_profile::Profiles;
 use crate::expr::Registry;
 use crate::expr::function::CAN;
@@ -10,6 +11,9 @@ use crate::expr::variable::DESCRIBED;
 pub(super) fn described_functions() -> Vec<(&'static str, &'static str)> {
     let mut functions = Registry::standard();
     functions.register(Profiles::default().function());
+    for function in Logins::default().functions() {
+        functions.register(function);
+    }
     let mut list: Vec<_> = functions
         .names()
         .filter_map(|name| functions.get(name))

@@ -161,6 +161,12 @@ impl Tree {
         found.or(listener.any.as_ref())
     }
 
+    /// Waits for the first attempts to fetch what is fetched in the background, but not for ever.
+    pub async fn settle(&self) {
+        let open = self.remotes.iter().filter(|remote| !remote.is_settled());
+        futures_util::future::join_all(open.map(|remote| remote.settle())).await;
+    }
+
     /// `FILE:LINE:COLUMN` of a place in the configuration.
     pub fn place(&self, span: Span) -> String {
         self.sources.place(span)

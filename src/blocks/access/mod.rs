@@ -3,10 +3,12 @@
 //! To add one write its file (schema, `read`, `Authenticate`), declare the module and name it in the
 //! registry below.
 
+mod authorization_code;
 pub mod basic_auth;
 pub mod external_authz;
 pub mod introspection;
 pub mod jwt;
+pub mod login;
 pub mod oauth2;
 pub mod oidc;
 pub mod rate_limiter;
@@ -52,8 +54,8 @@ macro_rules! access_controls {
 
 // The registry. `later` are types that have a table and no run-time part yet.
 access_controls! {
-    now: basic_auth jwt;
-    later: external_authz oauth2 oidc rate_limiter saml;
+    now: basic_auth jwt oauth2 oidc;
+    later: external_authz rate_limiter saml;
 }
 
 /// Whether a block of `definitions` is an access control.
@@ -74,6 +76,11 @@ pub trait Authenticate: Send + Sync + std::fmt::Debug {
     /// The types of error with an answer of their own, such as a challenge.
     fn default_types(&self) -> &'static [Kind] {
         &[]
+    }
+
+    /// Whether it reads the request's body.
+    fn reads_body(&self) -> bool {
+        false
     }
 
     /// Its expressions, for the analysis of what they read.
@@ -161,6 +168,11 @@ impl Control {
     /// Whether responses behind it are private.
     pub fn makes_private(&self) -> bool {
         self.authenticate.makes_private()
+    }
+
+    /// Whether it reads the request's body.
+    pub fn reads_body(&self) -> bool {
+        self.authenticate.reads_body()
     }
 
     /// Its expressions.

@@ -13,9 +13,18 @@
 //! }
 //! ```
 
-use crate::blocks::error_handler;
+use super::authorization_code::Flow;
+use super::login::{Login, Protocol};
+use super::{Authenticate, Verdict};
+use crate::blocks::backend::{self, Backend};
+use crate::blocks::reader::Reader;
 use crate::blocks::schema::{self, AttributeSchema, BlockSchema, Child, Kind, Labels, Rule};
-use crate::blocks::{backend, jwt_signing_profile};
+use crate::blocks::{Definitions, client_authentication, error_handler, jwt_signing_profile};
+use crate::error::Error;
+use crate::expr::{Program, Scope};
+use crate::http::exchange::Exchange;
+use crate::oauth::client::authorization_code::VerifierMethod;
+use std::sync::Arc;
 
 /// The block's table.
 pub static SCHEMA: BlockSchema = BlockSchema {
@@ -38,12 +47,7 @@ pub static SCHEMA: BlockSchema = BlockSchema {
             Kind::String,
             "How the client authenticates.",
         )
-        .one_of(&[
-            "client_secret_basic",
-            "client_secret_post",
-            "client_secret_jwt",
-            "private_key_jwt",
-        ])
+        .one_of(&client_authentication::METHODS)
         .default("client_secret_basic"),
         AttributeSchema::start("client_id", Kind::String, "Client identifier.").required(),
         AttributeSchema::start("client_secret", Kind::String, "Client secret."),
@@ -99,3 +103,74 @@ definitions {
 }
 "#,
 };
+
+/// A client of an authorization server.
+#[derive(Debug)]
+struct OAuth2 {
+    flow: Flow,
+    method: VerifierMethod,
+    authorization_endpoint: String,
+    token_endpoint: String,
+}
+
+/// Reads the block.
+pub fn read(reader: Reader<'_>, definitions: &Definitions<'_>) -> Option<Box<dyn Authenticate>> {
+    reader.choice("grant_type");
+    let method = reader.choice("verifier_method");
+    let backend = Backend::of(reader, definitions);
+    let (authorize, token) = (
+        reader.required("authorization_endpoint"),
+        reader.required("token_endpoint"),
+    );
+    let scope = reader.string("scope").map(|scope| scope.value);
+    let flow = Flow::read(reader, scope.unwrap_or_default(), backend?);
+    let oauth2 = Arc::new(OAuth2 {
+        flow: flow?,
+        method: VerifierMethod::of(method?)?,
+        authorization_endpoint: authorize?,
+        token_endpoint: token?,
+    });
+    definitions.add_login(
+        Protocol::OAuth2,
+        oauth2.flow.label(),
+        Arc::clone(&oauth2) as _,
+    );
+    Some(Box::new(Callback(oauth2)))
+}
+
+impl Login for OAuth2 {
+    fn url(&self, scope: &dyn Scope) -> Result<String, String> {
+        self.flow
+            .url(&self.authorization_endpoint, self.method, scope)
+    }
+}
+
+/// The callback: who comes there with a code is let in.
+#[derive(Debug)]
+struct Callback(Arc<OAuth2>);
+
+impl Callback {
+    async fn admit(&self, label: &Arc<str>, exchange: &mut Exchange) -> Result<(), Error> {
+        let OAuth2 {
+            flow,
+            method,
+            token_endpoint,
+            ..
+        } = &*self.0;
+        let callback = flow.callback(exchange, *method, None)?;
+        let answer = flow.tokens(token_endpoint, *method, &callback, exchange);
+        let answer = answer.await?;
+        exchange.set_context(label, Arc::new(answer));
+        Ok(())
+    }
+}
+
+impl Authenticate for Callback {
+    fn authenticate<'a>(&'a self, label: &'a Arc<str>, exchange: &'a mut Exchange) -> Verdict<'a> {
+        Verdict::Later(Box::pin(self.admit(label, exchange)))
+    }
+
+    fn programs(&self) -> Vec<&Program> {
+        self.0.flow.programs().collect()
+    }
+}

@@ -13,6 +13,8 @@ pub struct Reads {
     pub request_body: bool,
     /// Anything of the client request's headers, cookies included.
     pub request_headers: bool,
+    /// A function that is about a login is called.
+    pub login: bool,
     /// A form modifier works on the client's body.
     pub form_modifier: bool,
     /// Calls whose request or response is mentioned; `None` when they are mentioned as a whole.
@@ -58,6 +60,10 @@ impl Reads {
         for control in &endpoint.access {
             // Their error handlers run before anything is sent: what these read is read then.
             control.programs().for_each(|program| reads.add(program));
+            if control.reads_body() {
+                reads.request_body = true;
+                reads.request_headers = true;
+            }
         }
         // The body can be sent once only while it streams.
         let mut proxies = endpoint.plan.proxies();
@@ -104,6 +110,7 @@ impl Reads {
     }
 
     fn add(&mut self, program: &Program) {
+        self.login |= program.is_login();
         for variable in program.variables() {
             match variable {
                 Variable::Request(field) => {

@@ -2,6 +2,7 @@
 //! taken from its answer ([`token_response`]), and the tokens kept for all workers
 //! ([`token_cache`]).
 
+pub mod authorization_code;
 pub mod token_cache;
 pub mod token_request;
 pub mod token_response;

@@ -42,6 +42,15 @@ pub enum Grant<'a> {
         /// The assertion.
         assertion: &'a SecretString,
     },
+    /// `authorization_code`.
+    AuthorizationCode {
+        /// The code.
+        code: &'a SecretString,
+        /// The URL it was sent to.
+        redirect_uri: &'a str,
+        /// The verifier, with PKCE.
+        code_verifier: Option<&'a SecretString>,
+    },
 }
 
 /// How the client proves who it is.
@@ -87,6 +96,19 @@ pub struct TokenForm<'a> {
     pub extra: &'a [(String, String)],
 }
 
+impl<'a> TokenForm<'a> {
+    /// A form with nothing but the grant.
+    pub fn of(grant: Grant<'a>) -> Self {
+        Self {
+            grant,
+            scope: "",
+            audience: "",
+            resources: &[],
+            extra: &[],
+        }
+    }
+}
+
 /// A request ready to be sent.
 pub struct TokenRequest {
     /// Always `POST`.
@@ -128,6 +150,18 @@ impl TokenRequest {
                 let name = "urn:ietf:params:oauth:grant-type:jwt-bearer";
                 pair(&mut body, "grant_type", name);
                 pair(&mut body, "assertion", assertion.expose_secret());
+            }
+            Grant::AuthorizationCode {
+                code,
+                redirect_uri,
+                code_verifier,
+            } => {
+                pair(&mut body, "grant_type", "authorization_code");
+                pair(&mut body, "code", code.expose_secret());
+                pair(&mut body, "redirect_uri", redirect_uri);
+                if let Some(verifier) = code_verifier {
+                    pair(&mut body, "code_verifier", verifier.expose_secret());
+                }
             }
         }
         if !form.scope.is_empty() {

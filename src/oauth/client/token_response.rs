@@ -303,7 +303,8 @@ fn masked(text: String, secrets: &[&SecretString]) -> String {
         })
 }
 
-fn printable(text: &(impl AsRef<str> + ?Sized)) -> String {
+/// Text of others for a message: short, without control characters.
+pub fn printable(text: &(impl AsRef<str> + ?Sized)) -> String {
     text.as_ref()
         .chars()
         .take(MAX_MEMBER_CHARS)
