@@ -14,6 +14,8 @@ pub mod jwks;
 pub mod jws;
 pub mod key;
 pub mod random;
+pub mod seal;
+pub mod secret_hash;
 
 pub use algorithm::{Algorithm, Family};
 pub use jwks::Jwks;

@@ -13,10 +13,13 @@
 //! **Validating a token** needs no store when it is a JWT, and a lookup that may be cached (60 s) when
 //! it is opaque; then, for both, [`RevocationSet::is_revoked`], which is exact and never waits.
 //!
+//! **At rest.** [`Vault`] says what is kept of secrets and tokens, and recognises them.
+//!
 //! **Errors.** [`StoreError::is_transient`] is 503 with `Retry-After: 2` (AS-COM-8);
 //! [`StoreError::Conflict`] and [`StoreError::Stale`] are for the admin API; anything else is 500.
 
 mod answer;
+mod cache;
 mod error;
 pub mod memory;
 mod page;
@@ -25,12 +28,14 @@ mod revocation;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
+pub mod vault;
 
 pub use answer::Answer;
 pub use error::StoreError;
 pub use page::{ClientFilter, ConsumerFilter, Listing, Page, TagFilter, TokenFilter};
 pub use record::*;
 pub use revocation::{RevocationSet, TokenKeys};
+pub use vault::Vault;
 
 use std::fmt;
 use std::sync::Arc;
@@ -211,9 +216,8 @@ pub trait Codes {
 pub trait Tokens {
     /// Stores the tokens of one answer.
     fn issue(&self, issue: Issue) -> Answer<()>;
-    /// The opaque access token with this digest. One whose family was revoked comes with
-    /// `revoked_at`.
-    fn access_token(&self, hash: Digest) -> Answer<Option<AccessToken>>;
+    /// The opaque access token with this digest; from a cache if it was asked for within a minute.
+    fn access_token(&self, hash: Digest) -> Answer<Option<Arc<AccessToken>>>;
     /// The refresh token with this digest, and its family.
     fn refresh_token(&self, hash: Digest) -> Answer<Option<StoredRefresh>>;
     /// Exchanges a refresh token for its successor in one transaction (AS-CON-5).

@@ -497,7 +497,7 @@ fn tokens_are_found_changed_and_ended() {
         ));
         assert_eq!(
             store.access_token(token.hash).wait(),
-            Ok(Some(token.clone()))
+            Ok(Some(Arc::new(token.clone())))
         );
 
         let total = |filter| store.tokens(filter, Page::first(10)).wait().unwrap().total;
@@ -564,7 +564,10 @@ fn tokens_are_found_changed_and_ended() {
         };
         store.update_token(longer.clone()).wait().unwrap();
         // At once, whatever was in a cache.
-        assert_eq!(store.access_token(token.hash).wait(), Ok(Some(longer)));
+        assert_eq!(
+            store.access_token(token.hash).wait(),
+            Ok(Some(Arc::new(longer)))
+        );
         assert_eq!(store.revoke_access(token.id, cut(0)).wait(), Ok(true));
         assert!(is_revoked(store, &token));
         assert_eq!(store.access_token(token.hash).wait(), Ok(None));

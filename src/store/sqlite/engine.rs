@@ -5,7 +5,8 @@
 //! one that fails leaves the others alone. Answers are sent after the commit.
 
 use super::failed;
-use crate::store::{Answer, Revocation, RevocationSet, StoreError};
+use crate::store::cache::TokenCache;
+use crate::store::{Answer, Digest, Revocation, RevocationSet, StoreError};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -27,6 +28,28 @@ pub(super) struct Write<'a> {
     pub(super) connection: &'a Connection,
     /// What has to be refused from the commit on.
     pub(super) revoked: Vec<Revocation>,
+    /// Tokens that have to be read anew from the commit on.
+    pub(super) changed: Vec<Digest>,
+}
+
+/// What others see of a commit before it is answered.
+#[derive(Debug)]
+pub(super) struct Published {
+    /// Revocations.
+    pub(super) revoked: Arc<RevocationSet>,
+    /// Tokens read lately.
+    pub(super) known: Arc<TokenCache>,
+}
+
+impl Published {
+    fn commit(&self, write: &Write<'_>) {
+        if !write.revoked.is_empty() {
+            self.revoked.add(&write.revoked);
+        }
+        for hash in &write.changed {
+            self.known.changed(hash);
+        }
+    }
 }
 
 trait Job: Send {
@@ -60,7 +83,7 @@ where
             self.result = Some(late());
             return;
         }
-        let before = write.revoked.len();
+        let before = (write.revoked.len(), write.changed.len());
         let attempt = || {
             write
                 .connection
@@ -85,7 +108,8 @@ where
         };
         let result = attempt();
         if result.is_err() {
-            write.revoked.truncate(before);
+            write.revoked.truncate(before.0);
+            write.changed.truncate(before.1);
         }
         self.result = Some(result);
     }
@@ -125,7 +149,7 @@ impl Engine {
     pub(super) fn start(
         writer: Connection,
         readers: Vec<Connection>,
-        revoked: Arc<RevocationSet>,
+        published: Published,
         limit: Duration,
     ) -> std::io::Result<Self> {
         let mut threads = Vec::new();
@@ -136,7 +160,7 @@ impl Engine {
         let (writes, jobs) = sync_channel(QUEUE);
         spawn(
             "store-writer".into(),
-            Box::new(move || write_all(&writer, &jobs, &revoked)),
+            Box::new(move || write_all(&writer, &jobs, &published)),
         )?;
         let mut reads = None;
         if !readers.is_empty() {
@@ -238,9 +262,9 @@ fn read_all(connection: &Connection, jobs: &Mutex<Receiver<ReadJob>>) {
     }
 }
 
-fn write_all(connection: &Connection, jobs: &Receiver<Box<dyn Job>>, revoked: &RevocationSet) {
+fn write_all(connection: &Connection, jobs: &Receiver<Box<dyn Job>>, published: &Published) {
     while let Ok(first) = jobs.recv() {
-        write_group(connection, first, jobs, revoked);
+        write_group(connection, first, jobs, published);
     }
     // Leaves one plain file behind.
     let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -250,7 +274,7 @@ fn write_group(
     connection: &Connection,
     first: Box<dyn Job>,
     jobs: &Receiver<Box<dyn Job>>,
-    revoked: &RevocationSet,
+    published: &Published,
 ) {
     let execute = |sql: &str| {
         let mut statement = connection.prepare_cached(sql).map_err(failed)?;
@@ -263,6 +287,7 @@ fn write_group(
     let mut write = Write {
         connection,
         revoked: Vec::new(),
+        changed: Vec::new(),
     };
     let until = Instant::now() + GATHER;
     let mut group: Vec<Box<dyn Job>> = Vec::new();
@@ -280,8 +305,7 @@ fn write_group(
         execute("COMMIT")
     };
     match &committed {
-        Ok(()) if write.revoked.is_empty() => {}
-        Ok(()) => revoked.add(&write.revoked),
+        Ok(()) => published.commit(&write),
         Err(error) => {
             tracing::error!("the store could not write: {error}");
             if !connection.is_autocommit() {

@@ -15,8 +15,9 @@ mod upkeep;
 pub use migrate::Migrated;
 pub use upkeep::{backup, check};
 
-use engine::{Engine, Write};
+use engine::{Engine, Published, Write};
 
+use super::cache::TokenCache;
 use super::{Millis, Revocation, RevocationSet, Store, StoreError};
 use foldhash::HashMap;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -119,6 +120,7 @@ pub struct Sqlite {
     engine: Engine,
     revoked: Arc<RevocationSet>,
     touched: Touched,
+    known: Arc<TokenCache>,
     path: Option<PathBuf>,
     migrated: Migrated,
     _lock: Option<File>,
@@ -160,12 +162,18 @@ impl Sqlite {
                 readers.push(reader);
             }
         }
-        let engine = Engine::start(writer, readers, Arc::clone(&revoked), options.limit)
+        let known = Arc::<TokenCache>::default();
+        let published = Published {
+            revoked: Arc::clone(&revoked),
+            known: Arc::clone(&known),
+        };
+        let engine = Engine::start(writer, readers, published, options.limit)
             .map_err(|error| OpenError::Store(StoreError::unavailable(error.to_string())))?;
         Ok(Self {
             engine,
             revoked,
             touched: Touched::default(),
+            known,
             path: options.path.clone(),
             migrated,
             _lock: lock,

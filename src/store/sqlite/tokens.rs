@@ -4,13 +4,15 @@ use super::clients::{Conditions, blob, page};
 use super::operations::log_revocation;
 use super::rows::{Id, Json, execute, find, insert, select};
 use super::{Sqlite, Write, conflict};
+use crate::store::cache::Known;
 use crate::store::page::{Listing, Page, TokenFilter};
 use crate::store::{
     AccessToken, Answer, AuthorizationCode, Client, CodeUse, Codes, Cut, Digest, GrantFamily,
     Issue, ListedToken, Millis, RefreshState, RefreshToken, RevocationKind, Rotate, Rotation,
     StoreError, StoredRefresh, Tokens,
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ToSql, params};
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -20,7 +22,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// hold it no longer than this, also while the store is down.
 const CACHED: Duration = Duration::from_secs(15 * 60);
 
-pub(super) fn issue(write: &Write<'_>, issue: &Issue) -> Result<(), StoreError> {
+pub(super) fn issue(write: &mut Write<'_>, issue: &Issue) -> Result<(), StoreError> {
     if let Some(family) = &issue.family {
         insert!(write.connection, "INSERT", "grant_family", {
             id: Id(family.id),
@@ -37,7 +39,7 @@ pub(super) fn issue(write: &Write<'_>, issue: &Issue) -> Result<(), StoreError> 
         })?;
     }
     if let Some(token) = &issue.access {
-        insert_access(write.connection, token)?;
+        insert_access(write, token)?;
     }
     if let Some(token) = &issue.refresh {
         insert_refresh(write.connection, token)?;
@@ -45,8 +47,8 @@ pub(super) fn issue(write: &Write<'_>, issue: &Issue) -> Result<(), StoreError> 
     Ok(())
 }
 
-fn insert_access(connection: &Connection, token: &AccessToken) -> Result<(), StoreError> {
-    insert!(connection, "INSERT", "access_token", {
+fn insert_access(write: &mut Write<'_>, token: &AccessToken) -> Result<(), StoreError> {
+    insert!(write.connection, "INSERT", "access_token", {
         hash: token.hash,
         id: Id(token.id),
         server: token.server,
@@ -67,6 +69,7 @@ fn insert_access(connection: &Connection, token: &AccessToken) -> Result<(), Sto
         revoked_at: token.revoked_at,
     })
     .map_err(|error| conflict(error, "token", &["hash", "id"]))?;
+    write.changed.push(token.hash);
     Ok(())
 }
 
@@ -116,11 +119,7 @@ fn end_family(
          WHERE family = ?",
         [Id(family)],
     )?;
-    execute(
-        write.connection,
-        "DELETE FROM access_token WHERE family = ?",
-        [Id(family)],
-    )?;
+    end_rows(write, "family = ?", Id(family))?;
     log_revocation(
         write,
         cut.entry(RevocationKind::Grant, family.to_string(), server),
@@ -138,9 +137,9 @@ pub(super) fn revoke_client(
         write,
         cut.entry(RevocationKind::Client, &client.client_id, &client.server),
     )?;
+    end_rows(write, "client_key = ?", Id(client.id))?;
     let key = [Id(client.id)];
     for sql in [
-        "DELETE FROM access_token WHERE client_key = ?",
         "DELETE FROM grant_family WHERE client_key = ?",
         "DELETE FROM authorization_code WHERE client_key = ?",
         "DELETE FROM device_code WHERE client_key = ?",
@@ -160,8 +159,8 @@ pub(super) fn revoke_subject(
     for server in servers {
         log_revocation(write, cut.entry(RevocationKind::Subject, subject, server))?;
     }
+    end_rows(write, "subject = ?", subject)?;
     for sql in [
-        "DELETE FROM access_token WHERE subject = ?",
         "DELETE FROM grant_family WHERE subject = ?",
         "DELETE FROM authorization_code WHERE subject = ?",
         "DELETE FROM device_code WHERE subject = ?",
@@ -173,12 +172,25 @@ pub(super) fn revoke_subject(
     Ok(())
 }
 
+/// Deletes access tokens.
+fn end_rows(write: &mut Write<'_>, condition: &str, value: impl ToSql) -> Result<(), StoreError> {
+    let sql = format!("DELETE FROM access_token WHERE {condition} RETURNING hash");
+    let mut statement = write.connection.prepare_cached(&sql)?;
+    let hashes = statement.query_map([value], |row| row.get(0))?;
+    for hash in hashes {
+        write.changed.push(hash?);
+    }
+    Ok(())
+}
+
 /// Ends one access token by its id or `jti`.
 fn end_access(write: &mut Write<'_>, jti: &str, server: &str, cut: &Cut) -> Result<(), StoreError> {
     let mut entry = cut.entry(RevocationKind::Jti, jti, server);
     if let Ok(id) = Uuid::try_parse(jti) {
         let sql = "DELETE FROM access_token WHERE id = ?";
-        if execute(write.connection, sql, [Id(id)])? > 0 {
+        if let Some(token) = find::<AccessToken>(write.connection, "id = ?", [Id(id)])? {
+            write.changed.push(token.hash);
+            execute(write.connection, sql, [Id(id)])?;
             entry.expires_at = cut.at.plus(CACHED);
         }
     }
@@ -270,7 +282,7 @@ fn rotate(write: &mut Write<'_>, request: &Rotate) -> Result<Rotation, StoreErro
                 end_access(write, access, &family.server, cut)?;
             }
             if let Some(access) = &request.access {
-                insert_access(connection, access)?;
+                insert_access(write, access)?;
             }
             insert_refresh(connection, &request.successor)?;
             Ok(Rotation::Rotated)
@@ -299,7 +311,7 @@ fn replay(
                 refresh: None,
                 ..access.clone()
             };
-            insert_access(write.connection, &access)?;
+            insert_access(write, &access)?;
         }
         return Ok(Rotation::Replayed {
             successor: successor.clone(),
@@ -363,9 +375,19 @@ impl Tokens for Sqlite {
         self.engine.write(move |write| issue(write, &tokens))
     }
 
-    fn access_token(&self, hash: Digest) -> Answer<Option<AccessToken>> {
-        self.engine
-            .read(move |connection| find(connection, "hash = ?", [hash]))
+    fn access_token(&self, hash: Digest) -> Answer<Option<Arc<AccessToken>>> {
+        match self.known.get(&hash) {
+            Some(Known::Token(token)) => return Answer::ready(Ok(Some(token))),
+            Some(Known::Nothing) => return Answer::ready(Ok(None)),
+            None => {}
+        }
+        let known = Arc::clone(&self.known);
+        self.engine.read(move |connection| {
+            let changes = known.changes();
+            let token = find::<AccessToken>(connection, "hash = ?", [hash])?.map(Arc::new);
+            known.put(hash, token.as_ref(), changes);
+            Ok(token)
+        })
     }
 
     fn refresh_token(&self, hash: Digest) -> Answer<Option<StoredRefresh>> {
@@ -410,7 +432,7 @@ impl Tokens for Sqlite {
                 (expires_at, jti, hash),
             )?;
             if let Some(access) = &access {
-                insert_access(write.connection, access)?;
+                insert_access(write, access)?;
             }
             Ok(true)
         })
@@ -503,7 +525,7 @@ impl Tokens for Sqlite {
                     params![Json(&token.scope), token.subject, Id(family)],
                 )?;
             }
-            // Whoever has the token in a cache has to look again; nobody else is hit by the id.
+            write.changed.push(token.hash);
             Ok(())
         })
     }
