@@ -32,9 +32,7 @@ pub static SCHEMA: BlockSchema = BlockSchema {
             Kind::String,
             "The algorithm of signatures.",
         )
-        .one_of(&[
-            "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "HS256", "HS384", "HS512",
-        ])
+        .one_of(&Algorithm::NAMES)
         .required(),
         AttributeSchema::start("key", Kind::String, "Secret, or private key as PEM."),
         AttributeSchema::start("key_file", Kind::Path, "File with the key."),
@@ -87,18 +85,14 @@ pub struct Profiles {
 pub fn algorithm(reader: Reader<'_>, name: &str) -> Option<Algorithm> {
     let text = reader.string(name)?;
     let known = text.value.parse::<Algorithm>().ok();
-    let usable = known.filter(|algorithm| {
-        !algorithm.name().starts_with('P') && algorithm.family() != Family::Ed25519
-    });
-    if usable.is_none() {
+    if known.is_none() {
         let message = format!("`{name}`: `{}` is not supported", text.value);
+        let hint = format!("it is one of {}", Algorithm::NAMES.join(", "));
         reader
             .cx
-            .report(Diagnostic::error(code::BAD_VALUE, text.span, message).hint(
-                "it is one of RS256, RS384, RS512, ES256, ES384, ES512, HS256, HS384, HS512",
-            ));
+            .report(Diagnostic::error(code::BAD_VALUE, text.span, message).hint(hint));
     }
-    usable
+    known
 }
 
 impl Profiles {
@@ -340,7 +334,9 @@ impl Assertions {
         let algorithm = algorithm(reader, "signature_algorithm")?;
         let hmac = algorithm.family() == Family::Hmac;
         let unfit = match source {
-            KeySource::Private if hmac => Some("`private_key_jwt` takes RS or ES algorithms"),
+            KeySource::Private if hmac => {
+                Some("`private_key_jwt` takes algorithms with a key pair")
+            }
             KeySource::Secret(_) if !hmac => Some("`client_secret_jwt` takes HS algorithms"),
             _ => None,
         };

@@ -491,7 +491,7 @@ mod tests {
                 Some(hmac_key),
                 &[
                     "`client_secret` cannot stand beside",
-                    "HS256: `private_key_jwt` takes RS or ES",
+                    "HS256: `private_key_jwt` takes algorithms with a key pair",
                 ],
             ),
             (

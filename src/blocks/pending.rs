@@ -263,15 +263,6 @@ mod tests {
                 ],
             ),
             (
-                "beta_rate_limiter \"l\" {\n period = \"0s\"\n per_period = 0\n period_window = \"fixd\"\n}",
-                vec![
-                    "`beta_rate_limiter` needs the attribute `key`",
-                    "`period` must be greater than zero",
-                    "`per_period` must be greater than zero",
-                    "`period_window` is `fixd`, expected `sliding` or `fixed`",
-                ],
-            ),
-            (
                 "saml \"s\" {\n sp_entity_id = \"x\"\n sp_acs_url = [1]\n backend = \"nope\"\n}",
                 vec![
                     "`saml` needs `idp_metadata_file` or `idp_metadata_url`",

@@ -133,8 +133,33 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// The algorithms that a token may use when keys come from a key set.
-    pub const OF_KEY_SETS: [Self; 6] = [
+    /// The names of [`Self::ALL`].
+    pub const NAMES: [&'static str; Self::ALL.len()] = {
+        let mut names = [""; Self::ALL.len()];
+        let mut at = 0;
+        while at < names.len() {
+            names[at] = Self::ALL[at].name();
+            at += 1;
+        }
+        names
+    };
+
+    /// The algorithms that a token may use when keys come from a key set: those with a key pair.
+    pub const OF_KEY_SETS: [Self; 10] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Es256,
+        Self::Es384,
+        Self::Es512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::EdDsa,
+    ];
+
+    /// The algorithms of proofs of possession (RFC 9449), as the challenge lists them.
+    pub const OF_PROOFS: [Self; 6] = [
         Self::Rs256,
         Self::Rs384,
         Self::Rs512,
@@ -144,7 +169,7 @@ impl Algorithm {
     ];
 
     /// The registered name.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Hs256 => "HS256",
             Self::Hs384 => "HS384",

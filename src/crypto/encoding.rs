@@ -1,10 +1,12 @@
 //! The containers that keys come in: PEM text and the few DER structures inside.
 //!
-//! Only the outside of a structure is walked here, strictly (definite, minimal lengths; nothing
-//! after the end). What aws-lc-rs can parse itself, it parses.
+//! Only the outside of a structure is looked at here. What aws-lc-rs can parse itself, it parses.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use pkcs1::RsaPublicKey;
+use pkcs8::PrivateKeyInfo;
+use x509_cert::Certificate;
+use x509_cert::der::{Decode as _, Encode as _};
+use x509_cert::spki::{AlgorithmIdentifierRef, ObjectIdentifier, SubjectPublicKeyInfoRef};
 use zeroize::Zeroizing;
 
 use super::algorithm::{Curve, Family};
@@ -28,97 +30,33 @@ pub(super) enum Label {
 
 /// The first section of `text` that may hold a key; others (`EC PARAMETERS`) are passed over.
 pub(super) fn first_key_section(text: &[u8]) -> Option<Section> {
-    let mut rest = std::str::from_utf8(text).ok()?;
-    loop {
-        let begin = rest.find("-----BEGIN ")? + "-----BEGIN ".len();
-        let label_end = begin + rest[begin..].find("-----")?;
-        let name = &rest[begin..label_end];
-        let body_start = label_end + "-----".len();
-        let end_line = format!("-----END {name}-----");
-        let body_end = body_start + rest[body_start..].find(&end_line)?;
-        let body = &rest[body_start..body_end];
-        rest = &rest[body_end + end_line.len()..];
-
-        let label = match name {
-            "PUBLIC KEY" => Label::PublicKey,
-            "RSA PUBLIC KEY" => Label::RsaPublicKey,
-            "CERTIFICATE" => Label::Certificate,
-            "PRIVATE KEY" => Label::Pkcs8PrivateKey,
-            "RSA PRIVATE KEY" => Label::RsaPrivateKey,
-            "EC PRIVATE KEY" => Label::EcPrivateKey,
-            "ENCRYPTED PRIVATE KEY" => Label::EncryptedPrivateKey,
-            _ => continue,
-        };
-        if label == Label::EncryptedPrivateKey || body.contains("Proc-Type:") {
-            return Some(Section {
-                label: Label::EncryptedPrivateKey,
-                der: Zeroizing::default(),
-            });
-        }
-        let compact: Zeroizing<Vec<u8>> = Zeroizing::new(
-            body.bytes()
-                .filter(|byte| !byte.is_ascii_whitespace())
-                .collect(),
-        );
-        let der = STANDARD.decode(&*compact).ok()?;
-        return Some(Section {
-            label,
-            der: Zeroizing::new(der),
-        });
-    }
+    pem::parse_many(text).ok()?.into_iter().find_map(section)
 }
 
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-const OBJECT_ID: u8 = 0x06;
-const SEQUENCE: u8 = 0x30;
-const CONTEXT_0: u8 = 0xa0;
-
-const OID_RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
-const OID_EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-const OID_ED25519: &[u8] = &[0x2b, 0x65, 0x70];
-const OID_P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-const OID_P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
-const OID_P521: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x23];
-
-struct Der<'a>(&'a [u8]);
-
-impl<'a> Der<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.0.first().copied()
-    }
-
-    fn any(&mut self) -> Option<(u8, &'a [u8])> {
-        let (&tag, rest) = self.0.split_first()?;
-        let (&first, rest) = rest.split_first()?;
-        let (length, rest) = match first {
-            0..=0x7f => (usize::from(first), rest),
-            0x81 => {
-                let (&length, rest) = rest.split_first()?;
-                (length >= 0x80).then_some((usize::from(length), rest))?
-            }
-            0x82 => {
-                let (bytes, rest) = rest.split_first_chunk::<2>()?;
-                let length = usize::from(u16::from_be_bytes(*bytes));
-                (length > 0xff).then_some((length, rest))?
-            }
-            // No key or certificate that is worth its name reaches 64 KiB.
-            _ => return None,
-        };
-        let (content, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((tag, content))
-    }
-
-    fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
-        let (found, content) = self.any()?;
-        (found == tag).then_some(content)
-    }
-
-    fn end(&self) -> Option<()> {
-        self.0.is_empty().then_some(())
-    }
+fn section(pem: pem::Pem) -> Option<Section> {
+    let label = match pem.tag() {
+        _ if pem.headers().get("Proc-Type").is_some() => Label::EncryptedPrivateKey,
+        "PUBLIC KEY" => Label::PublicKey,
+        "RSA PUBLIC KEY" => Label::RsaPublicKey,
+        "CERTIFICATE" => Label::Certificate,
+        "PRIVATE KEY" => Label::Pkcs8PrivateKey,
+        "RSA PRIVATE KEY" => Label::RsaPrivateKey,
+        "EC PRIVATE KEY" => Label::EcPrivateKey,
+        "ENCRYPTED PRIVATE KEY" => Label::EncryptedPrivateKey,
+        _ => return None,
+    };
+    Some(Section {
+        label,
+        der: Zeroizing::new(pem.into_contents()),
+    })
 }
+
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 
 /// A public key as found inside `SubjectPublicKeyInfo`.
 #[derive(Debug, PartialEq, Eq)]
@@ -130,32 +68,18 @@ pub(super) enum PublicParts<'a> {
 
 /// `RSAPublicKey` of RFC 8017 A.1.1.
 pub(super) fn rsa_public_key(der: &[u8]) -> Option<PublicParts<'_>> {
-    let mut outer = Der(der);
-    let mut fields = Der(outer.expect(SEQUENCE)?);
-    outer.end()?;
-    let n = fields.expect(INTEGER)?;
-    let e = fields.expect(INTEGER)?;
-    fields.end()?;
-    Some(PublicParts::Rsa { n, e })
+    let key = RsaPublicKey::from_der(der).ok()?;
+    Some(PublicParts::Rsa {
+        n: key.modulus.as_bytes(),
+        e: key.public_exponent.as_bytes(),
+    })
 }
 
 /// `SubjectPublicKeyInfo` of RFC 5280 4.1.
 pub(super) fn subject_public_key_info(der: &[u8]) -> Option<PublicParts<'_>> {
-    let mut outer = Der(der);
-    let content = outer.expect(SEQUENCE)?;
-    outer.end()?;
-    spki_content(content)
-}
-
-fn spki_content(content: &[u8]) -> Option<PublicParts<'_>> {
-    let mut fields = Der(content);
-    let family = algorithm_identifier(fields.expect(SEQUENCE)?)?;
-    let (&unused_bits, key) = fields.expect(BIT_STRING)?.split_first()?;
-    fields.end()?;
-    if unused_bits != 0 {
-        return None;
-    }
-    match family {
+    let info = SubjectPublicKeyInfoRef::from_der(der).ok()?;
+    let key = info.subject_public_key.as_bytes()?;
+    match family(&info.algorithm)? {
         Family::Rsa => rsa_public_key(key),
         Family::Ec(curve) => Some(PublicParts::Ec { curve, point: key }),
         Family::Ed25519 => Some(PublicParts::Ed25519(key)),
@@ -163,58 +87,37 @@ fn spki_content(content: &[u8]) -> Option<PublicParts<'_>> {
     }
 }
 
-fn algorithm_identifier(content: &[u8]) -> Option<Family> {
-    let mut fields = Der(content);
-    match fields.expect(OBJECT_ID)? {
-        OID_RSA => Some(Family::Rsa),
-        OID_ED25519 => Some(Family::Ed25519),
-        OID_EC => match fields.expect(OBJECT_ID)? {
-            OID_P256 => Some(Family::Ec(Curve::P256)),
-            OID_P384 => Some(Family::Ec(Curve::P384)),
-            OID_P521 => Some(Family::Ec(Curve::P521)),
+fn family(algorithm: &AlgorithmIdentifierRef<'_>) -> Option<Family> {
+    match algorithm.oid {
+        RSA => Some(Family::Rsa),
+        ED25519 => Some(Family::Ed25519),
+        EC => match algorithm.parameters_oid().ok()? {
+            P256 => Some(Family::Ec(Curve::P256)),
+            P384 => Some(Family::Ec(Curve::P384)),
+            P521 => Some(Family::Ec(Curve::P521)),
             _ => None,
         },
         _ => None,
     }
 }
 
-/// The public key of an X.509 certificate. Nothing else of it counts: configuration vouches for it,
-/// so neither its dates nor its issuer are looked at.
-pub(super) fn certificate(der: &[u8]) -> Option<PublicParts<'_>> {
-    let mut outer = Der(der);
-    let mut signed = Der(outer.expect(SEQUENCE)?);
-    outer.end()?;
-    let mut fields = Der(signed.expect(SEQUENCE)?);
-    if fields.peek() == Some(CONTEXT_0) {
-        fields.any()?;
-    }
-    fields.expect(INTEGER)?;
-    for _signature_issuer_validity_subject in 0..4 {
-        fields.expect(SEQUENCE)?;
-    }
-    spki_content(fields.expect(SEQUENCE)?)
+/// The `SubjectPublicKeyInfo` of an X.509 certificate. Nothing else of it counts: configuration
+/// vouches for it, so neither its dates nor its issuer are looked at.
+pub(super) fn key_info_of_certificate(der: &[u8]) -> Option<Vec<u8>> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let info = certificate.tbs_certificate.subject_public_key_info;
+    info.to_der().ok()
 }
 
 /// What kind of key a PKCS#8 document says it holds.
 pub(super) fn pkcs8_family(der: &[u8]) -> Option<Family> {
-    let mut outer = Der(der);
-    let mut fields = Der(outer.expect(SEQUENCE)?);
-    fields.expect(INTEGER)?;
-    algorithm_identifier(fields.expect(SEQUENCE)?)
+    family(&PrivateKeyInfo::from_der(der).ok()?.algorithm)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lengths_are_minimal_and_complete() {
-        assert!(Der(&[0x30, 0x81, 0x05, 1, 2, 3, 4, 5]).any().is_none());
-        assert!(Der(&[0x30, 0x80, 0, 0]).any().is_none());
-        assert!(Der(&[0x30, 0x05, 1]).any().is_none());
-        assert!(Der(&[0x30]).any().is_none());
-        assert!(Der(&[]).any().is_none());
-    }
+    use rcgen::PublicKeyData as _;
 
     #[test]
     fn pem_noise_is_passed_over() {
@@ -225,5 +128,26 @@ mod tests {
         assert_eq!(&**section.der, &[0, 1, 2]);
         assert!(first_key_section(b"-----BEGIN PRIVATE KEY-----\nAAEC").is_none());
         assert!(first_key_section(b"secret").is_none());
+    }
+
+    #[test]
+    fn structures_are_strict() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let info = key.subject_public_key_info();
+        let info = info.as_slice();
+        assert!(matches!(
+            subject_public_key_info(info),
+            Some(PublicParts::Ec {
+                curve: Curve::P256,
+                point: [4, ..]
+            })
+        ));
+        let mut longer = info.to_vec();
+        longer.push(0);
+        assert_eq!(subject_public_key_info(&longer), None);
+        assert_eq!(subject_public_key_info(&info[..info.len() - 1]), None);
+        assert_eq!(subject_public_key_info(&[]), None);
+        assert_eq!(key_info_of_certificate(info), None);
+        assert_eq!(pkcs8_family(info), None);
     }
 }

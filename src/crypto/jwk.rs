@@ -12,9 +12,17 @@ use super::key::{KeyError, SigningKey, VerifyingKey};
 /// Key material of a JWK, owned.
 #[derive(Debug)]
 enum Material {
-    Rsa { n: Vec<u8>, e: Vec<u8> },
-    Ec { curve: Curve, point: Vec<u8> },
-    Certificate(Vec<u8>),
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
+    Ec {
+        curve: Curve,
+        point: Vec<u8>,
+    },
+    Ed25519(Vec<u8>),
+    /// `SubjectPublicKeyInfo` of the first certificate.
+    Certified(Vec<u8>),
 }
 
 impl Material {
@@ -25,14 +33,16 @@ impl Material {
                 curve: *curve,
                 point,
             }),
-            Self::Certificate(der) => encoding::certificate(der),
+            Self::Ed25519(key) => Some(PublicParts::Ed25519(key)),
+            Self::Certified(info) => encoding::subject_public_key_info(info),
         }
     }
 }
 
 /// All keys that `jwk` gives: one for its `alg`, else one for each algorithm that its type fits.
 ///
-/// RSA keys without `alg` serve RS*, not PS*. Key types other than RSA and EC give none.
+/// RSA keys without `alg` serve RS*, not PS*. Key types other than RSA, EC and OKP with Ed25519 give
+/// none.
 pub(super) fn verifying_keys(jwk: &Map<String, Value>) -> Result<Vec<VerifyingKey>, KeyError> {
     let material = material(jwk).ok_or(KeyError::Rejected)?;
     let parts = material.parts().ok_or(KeyError::Rejected)?;
@@ -72,7 +82,8 @@ fn bytes(jwk: &Map<String, Value>, name: &str) -> Option<Vec<u8>> {
 fn material(jwk: &Map<String, Value>) -> Option<Material> {
     let first_certificate = || {
         let text = jwk.get("x5c")?.as_array()?.first()?.as_str()?;
-        Some(Material::Certificate(STANDARD.decode(text).ok()?))
+        let der = STANDARD.decode(text).ok()?;
+        encoding::key_info_of_certificate(&der).map(Material::Certified)
     };
     let named = match member(jwk, "kty")? {
         "RSA" => match (bytes(jwk, "n"), bytes(jwk, "e")) {
@@ -80,12 +91,15 @@ fn material(jwk: &Map<String, Value>) -> Option<Material> {
             _ => None,
         },
         "EC" => ec_point(jwk).map(|(curve, point)| Material::Ec { curve, point }),
+        "OKP" if member(jwk, "crv") == Some("Ed25519") => bytes(jwk, "x").map(Material::Ed25519),
         _ => return None,
     };
     let found = named.or_else(first_certificate)?;
     // A certificate for another type of key than `kty` says is somebody's mistake.
     match (member(jwk, "kty")?, found.parts()?) {
-        ("RSA", PublicParts::Rsa { .. }) | ("EC", PublicParts::Ec { .. }) => Some(found),
+        ("RSA", PublicParts::Rsa { .. })
+        | ("EC", PublicParts::Ec { .. })
+        | ("OKP", PublicParts::Ed25519(_)) => Some(found),
         _ => None,
     }
 }

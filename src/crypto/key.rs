@@ -333,10 +333,16 @@ impl VerifyingKey {
             return Err(KeyError::TakesSecret(algorithm));
         }
         let section = encoding::first_key_section(pem).ok_or(KeyError::NotPem)?;
+        let certified;
         let parts = match section.label {
             Label::PublicKey => encoding::subject_public_key_info(&section.der),
             Label::RsaPublicKey => encoding::rsa_public_key(&section.der),
-            Label::Certificate => encoding::certificate(&section.der),
+            Label::Certificate => {
+                certified = encoding::key_info_of_certificate(&section.der);
+                certified
+                    .as_deref()
+                    .and_then(encoding::subject_public_key_info)
+            }
             Label::Pkcs8PrivateKey
             | Label::RsaPrivateKey
             | Label::EcPrivateKey

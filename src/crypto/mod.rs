@@ -5,6 +5,7 @@
 //! All primitives come from aws-lc-rs.
 
 pub mod algorithm;
+pub mod certificate;
 pub mod constant_time;
 pub mod digest;
 mod encoding;
@@ -13,6 +14,8 @@ pub mod jwk;
 pub mod jwks;
 pub mod jws;
 pub mod key;
+pub mod offload;
+pub mod password_hash;
 pub mod random;
 pub mod seal;
 pub mod secret_hash;

@@ -80,7 +80,9 @@ impl BackendEntry {
             method: method.clone(),
             uri: uri.clone(),
             request_bytes: 0,
-            auth_user: credentials.and_then(Result::ok).map(|(user, _)| user),
+            auth_user: credentials
+                .and_then(Result::ok)
+                .map(|credentials| credentials.user),
             depends_on: facts.facts.depends_on.map(Into::into),
             token_request: facts.facts.token_request.map(Into::into),
             retry,

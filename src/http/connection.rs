@@ -3,6 +3,7 @@
 //! No timer runs for a connection. Each notes when it began to wait for a request's head or for
 //! the next request, and the worker looks at all of them twice a second.
 
+use super::handshake::Handshake;
 use super::pipeline;
 use super::tunnel::Tunnel;
 use super::worker::Worker;
@@ -11,7 +12,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
@@ -284,6 +285,8 @@ pub struct Peer {
     pub local_port: u16,
     /// Whether by TLS.
     pub tls: bool,
+    /// The TLS handshake, once it is over.
+    pub handshake: OnceCell<Rc<Handshake>>,
     state: Rc<State>,
 }
 
@@ -320,6 +323,7 @@ pub fn spawn(stream: TcpStream, peer: SocketAddr, local_port: u16, worker: &Rc<W
             remote_text: remote_ip.to_string().into(),
             local_port,
             tls: tls.is_some(),
+            handshake: OnceCell::new(),
             worker: Rc::clone(&worker),
             state,
         });
@@ -336,7 +340,10 @@ async fn serve_tls(stream: TcpStream, config: Arc<ServerConfig>, peer: Rc<Peer>)
     let Ok(Ok(stream)) = tokio::time::timeout(TLS_TIMEOUT, handshake).await else {
         return;
     };
-    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let connection = stream.get_ref().1;
+    let h2 = connection.alpn_protocol() == Some(b"h2");
+    // Set here alone, once for each connection.
+    let _ = peer.handshake.set(Rc::new(Handshake::of(connection)));
     if h2 {
         serve_http2(stream, peer).await;
     } else {

@@ -2,6 +2,7 @@
 
 use super::body::RequestBody;
 use super::handling::Handling;
+use super::handshake::Handshake;
 use super::message::{ReceivedResponse, SentRequest};
 use super::request_id::RequestId;
 use super::url::RequestUrl;
@@ -96,6 +97,8 @@ pub struct Exchange {
     pub local_port: u16,
     /// Whether by TLS.
     pub tls: bool,
+    /// The TLS handshake of its connection.
+    pub handshake: Option<Rc<Handshake>>,
     /// The server it belongs to.
     pub server: Option<Arc<ServerRoutes>>,
     /// The endpoint it belongs to.
@@ -127,8 +130,9 @@ pub struct Exchange {
     context: SmallVec<[(Arc<str>, Arc<Value<'static>>); 2]>,
     /// Permissions granted so far, once any control grants.
     pub granted: Option<Vec<String>>,
-    /// Whether a control with a bearer challenge granted them.
-    pub bearer_challenge: bool,
+    /// What a challenge for more scope begins with: the scheme of the token that the request came
+    /// with.
+    pub scope_challenge: Option<&'static str>,
     /// The permission that was found to be needed.
     pub required_permission: OnceCell<String>,
     /// The calls of the endpoint, by their index in its plan; empty when no expression reads them.
@@ -161,6 +165,8 @@ pub struct Arrival {
     pub local_port: u16,
     /// Whether by TLS.
     pub tls: bool,
+    /// The TLS handshake of its connection.
+    pub handshake: Option<Rc<Handshake>>,
 }
 
 impl Exchange {
@@ -191,6 +197,7 @@ impl Exchange {
             remote_text: arrival.remote_text,
             local_port: arrival.local_port,
             tls: arrival.tls,
+            handshake: arrival.handshake,
             server: None,
             endpoint: None,
             site: None,
@@ -207,7 +214,7 @@ impl Exchange {
             body_length: None,
             context: SmallVec::new(),
             granted: None,
-            bearer_challenge: false,
+            scope_challenge: None,
             required_permission: OnceCell::new(),
             calls: Vec::new(),
             handling: None,
@@ -276,8 +283,7 @@ impl Exchange {
     }
 
     /// Adds permissions.
-    pub fn grant(&mut self, permissions: &[String], bearer_challenge: bool) {
-        self.bearer_challenge |= bearer_challenge;
+    pub fn grant(&mut self, permissions: &[String]) {
         let granted = self.granted.get_or_insert_with(Vec::new);
         for permission in permissions {
             if !granted.contains(permission) {
@@ -331,5 +337,5 @@ impl Exchange {
 fn auth_user(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(http::header::AUTHORIZATION)?;
     let credentials = crate::blocks::access::basic_auth::credentials(value.as_bytes())?;
-    credentials.ok().map(|(user, _)| user)
+    credentials.ok().map(|credentials| credentials.user)
 }

@@ -16,6 +16,7 @@ pub mod exchange;
 pub mod fetch;
 pub mod file;
 pub mod handling;
+pub mod handshake;
 pub mod headers;
 pub mod listener;
 pub mod message;

@@ -270,6 +270,7 @@ fn arrive(parts: http::request::Parts, peer: &Peer) -> (Box<Exchange>, Result<()
         remote_text: Rc::clone(&peer.remote_text),
         local_port: peer.local_port,
         tls: peer.tls,
+        handshake: peer.handshake.get().cloned(),
         tree,
     };
     let exchange = Box::new(Exchange::new(arrival, parts, id, &host));
@@ -596,16 +597,22 @@ fn check_permission(exchange: &Exchange, endpoint: &Endpoint) -> Result<(), Erro
     }
     let detail = format!("required permission {needed:?} not in granted permissions");
     let error = Error::new(Kind::InsufficientPermissions, detail);
-    let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{needed}\"");
-    Err(
-        match HeaderValue::try_from(challenge)
-            .ok()
-            .filter(|_| exchange.bearer_challenge)
-        {
-            Some(challenge) => error.with_header(header::WWW_AUTHENTICATE, challenge),
-            None => error,
-        },
-    )
+    Err(match scope_challenge(exchange, &needed) {
+        Some(challenge) => error.with_header(header::WWW_AUTHENTICATE, challenge),
+        None => error,
+    })
+}
+
+/// The challenge for a token with too little scope (RFC 6750 §3.1).
+fn scope_challenge(exchange: &Exchange, needed: &str) -> Option<HeaderValue> {
+    let beginning = exchange.scope_challenge?;
+    let sound = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    let scope = if needed.bytes().all(sound) {
+        format!(", scope=\"{needed}\"")
+    } else {
+        String::new()
+    };
+    HeaderValue::try_from(format!("{beginning}error=\"insufficient_scope\"{scope}")).ok()
 }
 
 /// What every answer gets, last the modifiers of the blocks around the endpoint.

@@ -11,6 +11,7 @@
 
 use super::jwt::{Digest, unavailable};
 use crate::blocks::backend::{self, Backend};
+use crate::blocks::client_authentication::{self, ClientAuthentication};
 use crate::blocks::reader::Reader;
 use crate::blocks::schema::{AttributeSchema, BlockSchema, Child, Kind, Labels, Rule};
 use crate::blocks::{Definitions, Fingerprint, jwt_signing_profile};
@@ -20,7 +21,7 @@ use crate::error::Error;
 use crate::http::fetch::{Answer, Fetch};
 use crate::http::request_id::RequestId;
 use crate::http::worker::Worker;
-use crate::oauth::client::token_request::{ClientAuth, introspection_form};
+use crate::oauth::client::token_request::introspection_form;
 use http::{Method, StatusCode};
 use quick_cache::sync::Cache;
 use secrecy::SecretString;
@@ -52,20 +53,15 @@ pub static SCHEMA: BlockSchema = BlockSchema {
             Kind::String,
             "How the client authenticates.",
         )
-        .one_of(&[
-            "client_secret_basic",
-            "client_secret_post",
-            "client_secret_jwt",
-            "private_key_jwt",
-        ])
-        .default("client_secret_basic"),
+        .one_of(&client_authentication::METHODS)
+        .default(client_authentication::METHODS[0]),
         AttributeSchema::start("backend", Kind::String, "Label of a defined backend.")
             .refers_to("backend"),
     ],
     groups: &[],
     blocks: &[
         Child::optional(&backend::SCHEMA),
-        Child::optional(&jwt_signing_profile::SCHEMA).unavailable(),
+        Child::optional(&jwt_signing_profile::SCHEMA),
     ],
     rules: &[Rule::OneOf(&["backend", "backend {}"])],
     docs: "Asks the issuer whether a token is still active (RFC 7662).",
@@ -100,13 +96,6 @@ const CAPACITY: usize = 8192;
 /// When to come back after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// How the client authenticates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AuthMethod {
-    Basic,
-    Post,
-}
-
 /// Asks an endpoint about tokens.
 ///
 /// Answers are kept for this block alone, by the digest of the token: what one authorization
@@ -114,9 +103,7 @@ enum AuthMethod {
 pub struct Introspection {
     endpoint: String,
     ttl: Duration,
-    method: AuthMethod,
-    client_id: String,
-    client_secret: SecretString,
+    client: ClientAuthentication,
     backend: Arc<Backend>,
     cache: Arc<Cache<Digest, Known>>,
 }
@@ -164,54 +151,17 @@ impl Introspection {
     pub fn read(reader: Reader<'_>, definitions: &Definitions<'_>) -> Option<Self> {
         let cx = reader.cx;
         let backend = Backend::of(reader, definitions);
-        let method = match reader.filled("endpoint_auth_method") {
-            None => AuthMethod::Basic,
-            Some(name) => match name.value.as_str() {
-                "client_secret_basic" => AuthMethod::Basic,
-                "client_secret_post" => AuthMethod::Post,
-                "client_secret_jwt" | "private_key_jwt" => {
-                    let message = format!(
-                        "`endpoint_auth_method` `{}` is not available in this version",
-                        name.value
-                    );
-                    cx.report(Diagnostic::error(code::NOT_AVAILABLE, name.span, message));
-                    AuthMethod::Basic
-                }
-                other => {
-                    let message = format!("`endpoint_auth_method` `{other}` is unknown");
-                    cx.report(
-                        Diagnostic::error(code::BAD_VALUE, name.span, message).hint(
-                            "it is one of `client_secret_basic`, `client_secret_post`, `client_secret_jwt`, `private_key_jwt`",
-                        ),
-                    );
-                    AuthMethod::Basic
-                }
-            },
-        };
-        let needed = |name: &str| {
-            let given = reader.string(name);
-            if let Some(text) = &given
-                && !text.value.is_empty()
-            {
-                return Some(text.value.clone());
-            }
-            // A missing required attribute has been reported already.
-            if given.is_some() || name == "client_secret" {
-                let span = given.map_or(reader.span(), |text| text.span);
-                let message = format!("`beta_introspection`: `{name}` must not be empty");
-                cx.report(Diagnostic::error(code::MISSING, span, message));
-            }
-            None
-        };
-        let (endpoint, client_id) = (needed("endpoint"), needed("client_id"));
-        let client_secret = needed("client_secret");
+        let client = ClientAuthentication::read(reader, "endpoint_auth_method");
+        let endpoint = reader.string("endpoint");
+        if let Some(url) = endpoint.as_ref().filter(|url| url.value.is_empty()) {
+            let message = "`beta_introspection`: `endpoint` must not be empty";
+            cx.report(Diagnostic::error(code::MISSING, url.span, message));
+        }
         let identity = Fingerprint::of("introspection").block(reader.block, definitions);
         Some(Self {
             ttl: reader.duration("ttl")?.value,
-            method,
-            endpoint: endpoint?,
-            client_id: client_id?,
-            client_secret: client_secret?.into(),
+            endpoint: endpoint.filter(|url| !url.value.is_empty())?.value,
+            client: client?,
             backend: backend?,
             cache: cx.keep(identity, || Cache::new(CAPACITY)),
         })
@@ -275,12 +225,11 @@ impl Introspection {
         uid: RequestId,
         worker: &Rc<Worker>,
     ) -> Result<Known, Error> {
-        let (id, secret) = (self.client_id.as_str(), &self.client_secret);
-        let auth = match self.method {
-            AuthMethod::Basic => ClientAuth::Basic { id, secret },
-            AuthMethod::Post => ClientAuth::Post { id, secret },
-        };
-        let (headers, body) = introspection_form(&question.token, &auth);
+        // Whom an assertion addresses only its profile can say.
+        let form = self
+            .client
+            .with(None, |auth| introspection_form(&question.token, auth));
+        let (headers, body) = form.map_err(|why| self.failed(&why))?;
         let fetch = Fetch {
             name: "introspection",
             url: &self.endpoint,

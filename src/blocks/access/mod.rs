@@ -54,8 +54,8 @@ macro_rules! access_controls {
 
 // The registry. `later` are types that have a table and no run-time part yet.
 access_controls! {
-    now: basic_auth jwt oauth2 oidc;
-    later: external_authz rate_limiter saml;
+    now: basic_auth external_authz jwt oauth2 oidc rate_limiter;
+    later: saml;
 }
 
 /// Whether a block of `definitions` is an access control.

@@ -141,7 +141,7 @@ fn thumbprint_of(proof: &jws::Parsed<'_>) -> Result<String, Error> {
     let fault = |error: &dyn std::fmt::Display| invalid(format!("proof: {error}"));
     let algorithm = proof
         .header
-        .algorithm_among(&Algorithm::OF_KEY_SETS)
+        .algorithm_among(&Algorithm::OF_PROOFS)
         .map_err(|error| fault(&error))?;
     let jwk = proof
         .header

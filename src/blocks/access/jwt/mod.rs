@@ -21,8 +21,8 @@ use crate::blocks::error_handler;
 use crate::blocks::reader::Reader;
 use crate::blocks::schema::{self, AttributeSchema, BlockSchema, Child, Kind, Labels};
 use crate::blocks::{Definitions, Fingerprint, backend};
-use crate::crypto::Jwks;
 use crate::crypto::jwks::MAX_DOCUMENT_BYTES;
+use crate::crypto::{Algorithm, Jwks};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::expr::Program;
 use crate::http::exchange::Exchange;
@@ -53,9 +53,7 @@ pub static SCHEMA: BlockSchema = BlockSchema {
             Kind::String,
             "The algorithm of signatures.",
         )
-        .one_of(&[
-            "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "HS256", "HS384", "HS512",
-        ]),
+        .one_of(&Algorithm::NAMES),
         AttributeSchema::start("key", Kind::String, "Secret, public key or certificate."),
         AttributeSchema::start("key_file", Kind::Path, "File with the key."),
         AttributeSchema::start("jwks_url", Kind::String, "URL or file of a key set."),
@@ -190,7 +188,7 @@ pub fn read(reader: Reader<'_>, definitions: &Definitions<'_>) -> Option<Box<dyn
 
 /// The challenge of a scheme (RFC 6750 §3, RFC 9449 §7.1), for tokens from `Authorization`.
 macro_rules! challenges {
-    ($kind:expr, $first:literal, $separator:literal) => {
+    ($kind:expr, $first:expr, $separator:literal) => {
         match $kind {
             ErrorKind::JwtTokenMissing => Some($first),
             ErrorKind::JwtTokenInvalid => {
@@ -211,14 +209,26 @@ macro_rules! challenges {
     };
 }
 
+/// The scheme of proofs of possession with what it says of itself.
+macro_rules! dpop {
+    () => {
+        "DPoP algs=\"RS256 RS384 RS512 ES256 ES384 ES512\""
+    };
+}
+
 fn challenge(source: &Source, kind: ErrorKind) -> Option<&'static str> {
     match source {
         Source::Bearer => challenges!(kind, "Bearer", " "),
-        Source::Dpop => challenges!(
-            kind,
-            "DPoP algs=\"RS256 RS384 RS512 ES256 ES384 ES512\"",
-            ", "
-        ),
+        Source::Dpop => challenges!(kind, dpop!(), ", "),
+        Source::Header(_) | Source::Cookie(_) | Source::Value(_) => None,
+    }
+}
+
+/// What a challenge begins with if the token is good but grants too little.
+fn scope_challenge(source: &Source) -> Option<&'static str> {
+    match source {
+        Source::Bearer => Some("Bearer "),
+        Source::Dpop => Some(concat!(dpop!(), ", ")),
         Source::Header(_) | Source::Cookie(_) | Source::Value(_) => None,
     }
 }
@@ -341,8 +351,11 @@ impl Jwt {
     /// Lets a request with a verified token in.
     fn admit(&self, label: &Arc<str>, exchange: &mut Exchange, verified: &verify::Verified) {
         exchange.set_context(label, Arc::clone(&verified.claims));
+        if let Some(beginning) = scope_challenge(&self.source) {
+            exchange.scope_challenge.get_or_insert(beginning);
+        }
         if self.permissions.grants() {
-            exchange.grant(&verified.permissions, self.source.is_bearer());
+            exchange.grant(&verified.permissions);
         }
     }
 
