@@ -6,9 +6,10 @@ use crate::diagnostic::{Diagnostic, Diagnostics, SourceMap, Span, code};
 use crate::expr::{self, Program, Value};
 use crate::hcl::Attribute;
 use crate::runtime::kept::{Keeper, Kept};
+use crate::telemetry::metrics;
 use hcl_edit::Span as _;
 use hcl_edit::expr::Expression;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub struct Context<'a> {
     files: RefCell<Vec<PathBuf>>,
     labels: RefCell<BTreeMap<&'static str, Vec<String>>>,
     keeper: Keeper,
+    metrics: Cell<bool>,
 }
 
 /// What a load left besides the blocks it read.
@@ -58,7 +60,18 @@ impl<'a> Context<'a> {
             files: RefCell::default(),
             labels: RefCell::default(),
             keeper: Keeper::default(),
+            metrics: Cell::new(false),
         }
+    }
+
+    /// Says whether the configuration switches metrics on.
+    pub fn switch_metrics(&self, on: bool) {
+        self.metrics.set(on);
+    }
+
+    /// Where blocks get the series that they count in, if metrics are on.
+    pub fn metrics(&self) -> Option<&'static metrics::Registry> {
+        self.metrics.get().then(metrics::registry)
     }
 
     /// The context of a reload, which takes over state of an earlier load.

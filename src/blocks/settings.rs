@@ -8,6 +8,10 @@
 //! }
 //! ```
 
+mod observe;
+
+pub use observe::{Collector, MetricsExporter, Observe, Protocol, Traces};
+
 use super::reader::Reader;
 use super::schema::{AttributeSchema, BlockSchema, Kind, Labels};
 use crate::diagnostic::{Diagnostic, Span, code};
@@ -93,38 +97,52 @@ pub static SCHEMA: BlockSchema = BlockSchema {
             Kind::Bool,
             "Tell clients in `Server-Timing` how long requests to backends took.",
         ),
-        AttributeSchema::start("beta_metrics", Kind::Bool, "Serve metrics.").unavailable(),
-        AttributeSchema::start("beta_metrics_port", Kind::Number, "Port for metrics.")
-            .unavailable(),
-        AttributeSchema::start("beta_metrics_endpoint", Kind::String, "Metrics collector.")
-            .unavailable(),
+        AttributeSchema::start(
+            "beta_metrics",
+            Kind::Bool,
+            "Serve metrics for Prometheus, or send them to a collector.",
+        ),
+        AttributeSchema::start(
+            "beta_metrics_port",
+            Kind::Number,
+            "Port at which Prometheus asks for metrics, on all addresses.",
+        )
+        .default("9090"),
+        AttributeSchema::start(
+            "beta_metrics_endpoint",
+            Kind::String,
+            "Collector for the exporter `otlp`: `host:port`, or a URL for OTLP over HTTP.",
+        )
+        .default("localhost:4317"),
         AttributeSchema::start(
             "beta_metrics_exporter",
             Kind::String,
-            "`prometheus` or `otlp`.",
+            "`prometheus` (which asks) or `otlp` (which is sent to).",
         )
-        .unavailable(),
+        .default("prometheus"),
         AttributeSchema::start(
             "beta_service_name",
             Kind::String,
-            "Service name in metrics.",
+            "Name of the service in metrics and traces.",
         )
-        .unavailable(),
-        AttributeSchema::start("beta_traces", Kind::Bool, "Export traces.").unavailable(),
-        AttributeSchema::start("beta_traces_endpoint", Kind::String, "Trace collector.")
-            .unavailable(),
+        .default("couper"),
+        AttributeSchema::start("beta_traces", Kind::Bool, "Send traces to a collector."),
+        AttributeSchema::start(
+            "beta_traces_endpoint",
+            Kind::String,
+            "Collector of traces: `host:port` for OTLP over gRPC, or a URL for OTLP over HTTP.",
+        )
+        .default("localhost:4317"),
         AttributeSchema::start(
             "beta_traces_trust_parent",
             Kind::Bool,
-            "Trust client traces.",
-        )
-        .unavailable(),
+            "Continue the trace that a client's `traceparent` names.",
+        ),
         AttributeSchema::start(
             "beta_traces_parent_only",
             Kind::Bool,
-            "Only traced requests.",
-        )
-        .unavailable(),
+            "Trace only requests that come with a `traceparent`.",
+        ),
         AttributeSchema::start(
             "xfh",
             Kind::Bool,
@@ -263,6 +281,8 @@ pub struct Settings {
     pub server_timing: bool,
     /// `-watch` and what belongs to it.
     pub watch: Watch,
+    /// `beta_metrics…`, `beta_traces…`, `beta_service_name`
+    pub observe: Observe,
     /// `xfh`
     pub xfh: bool,
     /// Idle time after which a kept-alive client connection is closed.
@@ -463,6 +483,7 @@ impl Settings {
             strip_secure_cookies: strip_secure_cookies(&lookup),
             server_timing: lookup.bool("server_timing_header"),
             watch: watch(&lookup),
+            observe: Observe::read(&lookup),
             xfh: lookup.bool("xfh"),
             idle_timeout: lookup.timing(TIMING_IDLE, Duration::from_secs(60)),
             read_header_timeout: lookup.timing(TIMING_READ_HEADER, Duration::from_secs(10)),

@@ -6,6 +6,7 @@ use super::watch::Watcher;
 use crate::blocks::duration::show;
 use crate::blocks::settings::LogSettings;
 use crate::config::{self, Options};
+use crate::http::observe::Exporters;
 use crate::http::workers::{Thread, Workers};
 use crate::runtime::Tree;
 use crate::telemetry::{Level, Sink, daemon, sink};
@@ -85,6 +86,13 @@ fn serve(tree: Arc<Tree>, options: &Options, named: Vec<PathBuf>) -> ExitCode {
         });
         Watcher::new(options, named)
     });
+    let exporters = match Exporters::start(&tree.settings.observe) {
+        Ok(exporters) => exporters,
+        Err(error) => {
+            tracing::error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let (workers, threads) = match Workers::start(tree) {
         Ok(started) => started,
         Err(error) => {
@@ -92,6 +100,7 @@ fn serve(tree: Arc<Tree>, options: &Options, named: Vec<PathBuf>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    exporters.show_reloads(&workers.shared);
     sink::flush();
     let ruler = Ruler {
         options,
@@ -100,6 +109,7 @@ fn serve(tree: Arc<Tree>, options: &Options, named: Vec<PathBuf>) -> ExitCode {
         watcher,
     };
     let sound = runtime.block_on(ruler.rule(threads));
+    exporters.finish();
     // A load may still be running.
     runtime.shutdown_background();
     if sound {

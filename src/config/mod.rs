@@ -199,6 +199,7 @@ fn build(
     let reader = Reader::new(&cx, &block, &settings::SCHEMA);
     let settings = Settings::read(reader, options.overrides());
     loaded.log = settings.log.clone();
+    cx.switch_metrics(settings.observe.metrics.is_some());
 
     let definitions = Definitions::new(&cx, &document.definitions);
     let alone = document.servers.len() < 2;

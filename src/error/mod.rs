@@ -113,9 +113,14 @@ impl Error {
         &self.inner.headers
     }
 
-    /// The log's `error_type`: the most specific type, if the kind has one.
+    /// The kind that log and metrics name: the most specific one.
+    pub fn reported_kind(&self) -> Kind {
+        self.inner.cause.unwrap_or(self.inner.kind)
+    }
+
+    /// The log's `error_type`, if the kind has one.
     pub fn error_type(&self) -> Option<&'static str> {
-        self.inner.cause.unwrap_or(self.inner.kind).error_type()
+        self.reported_kind().error_type()
     }
 
     /// The kinds that handlers may be registered for, most specific first.

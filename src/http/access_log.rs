@@ -132,6 +132,9 @@ fn fields(entry: &mut Entry<'_>, exchange: &Exchange, answer: &AnswerFacts) {
     {
         entry.string("error_type", kind.as_bytes());
     }
+    if let Some(context) = exchange.id.trace() {
+        entry.string("trace_id", &context.trace_id_text());
+    }
     if let Some(custom) = custom(exchange) {
         entry.raw_json("custom", &custom);
     }

@@ -8,7 +8,7 @@ use super::request_id::RequestId;
 use super::scope::CallScope;
 use super::tunnel::Tunnel;
 use super::worker::Worker;
-use super::{headers, token, websocket};
+use super::{headers, token, trace, websocket};
 use crate::blocks::backend::throttle::Throttle;
 use crate::blocks::backend::token_request::Tokens;
 use crate::blocks::backend::{Backend, Origin, text_of};
@@ -18,7 +18,8 @@ use crate::blocks::{form, path};
 use crate::error::{Error, Kind};
 use crate::expr::{Program, Scope};
 use crate::oauth::client::token_cache::{AfterRefusal, Retries, Token};
-use crate::upstream::{ChangeOfProtocol, UpstreamError};
+use crate::telemetry::{Level, sink};
+use crate::upstream::{ChangeOfProtocol, OpenedFor, UpstreamError};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -388,8 +389,11 @@ impl Sending<'_> {
         } else {
             None
         };
+        let part = trace::Part::begin(facts.uid.trace());
+        trace::propagate(&mut request_headers, part.as_ref(), facts.uid.trace());
         let mut entry = BackendEntry::new(
             &self.entry_facts(),
+            part,
             &outgoing.method,
             &uri,
             &request_headers,
@@ -423,6 +427,10 @@ impl Sending<'_> {
         *request.headers_mut() = request_headers;
         if outgoing.upgrade {
             request.extensions_mut().insert(ChangeOfProtocol);
+        }
+        if sink::enabled(Level::Debug) {
+            let uid = OpenedFor(facts.uid.as_str().into());
+            request.extensions_mut().insert(uid);
         }
         let sent = match self
             .worker

@@ -4,6 +4,7 @@
 use super::backend::EntryFacts;
 use super::request_id::RequestId;
 use super::server_timing::Measured;
+use super::trace::{BackendFacts, Part, end_of_call};
 use crate::error::Error;
 use crate::expr::{EvalError, Value};
 use crate::runtime::Tree;
@@ -44,6 +45,7 @@ pub struct BackendEntry {
     response_length: Option<u64>,
     timings: Timings,
     error: Option<(Option<&'static str>, String)>,
+    span: Option<Part>,
     custom: Option<Vec<u8>>,
 }
 
@@ -57,6 +59,7 @@ fn logged(names: &[HeaderName], headers: &HeaderMap) -> Logged {
 impl BackendEntry {
     pub(super) fn new(
         facts: &EntryFacts<'_>,
+        span: Option<Part>,
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
@@ -93,6 +96,7 @@ impl BackendEntry {
             response_length: None,
             timings: Timings::default(),
             error: None,
+            span,
             custom: None,
         })
     }
@@ -261,9 +265,34 @@ impl BackendEntry {
         if let Some((Some(kind), _)) = &self.error {
             entry.string("error_type", kind.as_bytes());
         }
+        if let Some(context) = self.uid.trace() {
+            entry.string("trace_id", &context.trace_id_text());
+        }
         if let Some(json) = &self.custom {
             entry.raw_json("custom", json);
         }
+    }
+}
+
+impl BackendEntry {
+    fn end_span(&self, span: Part) {
+        let origin = self.target.settings();
+        let error = self.error.as_ref();
+        end_of_call(
+            span,
+            &BackendFacts {
+                backend: &self.backend,
+                origin: format!("{}:{}", origin.host, origin.port),
+                host: &origin.host,
+                port: origin.port,
+                scheme: self.target.scheme().as_str(),
+                method: &self.method,
+                uri: &self.uri,
+                status: self.status,
+                retry: self.retry,
+                error: error.map(|(kind, message)| (*kind, message.as_str())),
+            },
+        );
     }
 }
 
@@ -280,6 +309,13 @@ pub(super) fn write_headers(entry: &mut Entry<'_>, names: &[HeaderName], values:
 
 impl Drop for BackendEntry {
     fn drop(&mut self) {
+        if let Some(series) = &self.target.settings().series {
+            let duration = self.started.elapsed();
+            series.requests.record(&self.method, self.status, duration);
+        }
+        if let Some(span) = &self.span {
+            self.end_span(*span);
+        }
         if !self.enabled && self.error.is_none() {
             return;
         }

@@ -6,6 +6,7 @@ use super::exchange::{CallRecord, Exchange};
 use super::headers;
 use super::message::ReceivedResponse;
 use super::server_timing::{self, Measured};
+use super::trace;
 use super::websocket;
 use crate::blocks::backend::{Backend, Origin};
 use crate::blocks::endpoint::{Action, Call};
@@ -205,6 +206,7 @@ fn of_client(
     let own = [header::HOST, header::EXPECT, header::CONTENT_LENGTH];
     headers::remove_listed(&mut outgoing.headers, |name| own.contains(name));
     headers::reduce_accept_encoding(&mut outgoing.headers);
+    trace::hand_on(exchange, &mut outgoing.headers, false);
     backend::apply_modifiers(modifiers, &mut outgoing, exchange)?;
     let credentials = [header::AUTHORIZATION, header::COOKIE];
     headers::remove_listed(&mut outgoing.headers, |name| credentials.contains(name));
@@ -272,6 +274,7 @@ fn own(request: &Request, exchange: &Exchange) -> Result<Box<Outgoing>, Error> {
     if let Some(value) = exchange.headers().get(&FORWARDED_FOR) {
         outgoing.headers.insert(&FORWARDED_FOR, value.clone());
     }
+    trace::hand_on(exchange, &mut outgoing.headers, true);
     request.headers.apply(&mut outgoing.headers, exchange)?;
     outgoing.headers.remove(header::HOST);
     outgoing.headers.remove(header::CONTENT_LENGTH);

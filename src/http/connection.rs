@@ -7,6 +7,8 @@ use super::handshake::Handshake;
 use super::pipeline;
 use super::tunnel::Tunnel;
 use super::worker::Worker;
+use crate::runtime::ClientSeries;
+use crate::telemetry::metrics::Gauge;
 use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
@@ -315,6 +317,7 @@ pub fn spawn(stream: TcpStream, peer: SocketAddr, local_port: u16, worker: &Rc<W
     let tree = worker.tree_of(local_port);
     let tls = tree.listener(local_port).and_then(|l| l.tls.clone());
     let (number, state) = worker.connections.add(local_port);
+    let counted = tree.series.as_ref().map(Counted::new);
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
         let remote_ip = peer.ip().to_canonical();
@@ -332,7 +335,25 @@ pub fn spawn(stream: TcpStream, peer: SocketAddr, local_port: u16, worker: &Rc<W
             Some(config) => serve_tls(stream, config, peer).await,
         }
         worker.connections.remove(number);
+        drop(counted);
     });
+}
+
+/// Counts a connection as open until it is dropped.
+struct Counted(Arc<Gauge>);
+
+impl Counted {
+    fn new(series: &ClientSeries) -> Self {
+        series.connections.add(1);
+        series.open.add(1);
+        Self(Arc::clone(&series.open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.add(-1);
+    }
 }
 
 async fn serve_tls(stream: TcpStream, config: Arc<ServerConfig>, peer: Rc<Peer>) {

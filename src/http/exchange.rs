@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::expr::Value;
 use crate::runtime::Tree;
 use crate::runtime::tree::ServerRoutes;
+use crate::telemetry::trace::SpanId;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use smallvec::SmallVec;
@@ -146,6 +147,8 @@ pub struct Exchange {
     pub(super) form: OnceCell<Value<'static>>,
     /// Times of requests to backends, for `Server-Timing`.
     pub server_timing: RefCell<Vec<(String, Duration)>>,
+    /// The client's span, if its trace is continued.
+    pub trace_parent: Option<SpanId>,
     /// Why it failed, for the log.
     pub error: Option<Error>,
 }
@@ -223,6 +226,7 @@ impl Exchange {
             json: OnceCell::new(),
             form: OnceCell::new(),
             server_timing: RefCell::default(),
+            trace_parent: None,
             error: None,
         }
     }

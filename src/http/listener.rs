@@ -77,6 +77,19 @@ pub(super) fn bind(
     Ok(sockets)
 }
 
+/// Sockets on a port of all addresses that nobody else listens on.
+pub fn exclusive(port: u16) -> Result<Vec<TcpListener>, BindError> {
+    let sockets = every_address(&[]).into_iter().map(|address| {
+        let address = SocketAddr::new(address, port);
+        let socket = reserve(address, false)?;
+        socket
+            .listen(BACKLOG)
+            .map_err(|source| BindError { address, source })?;
+        Ok(socket.into())
+    });
+    sockets.collect()
+}
+
 /// The configured addresses; all of both families by default, IPv4 alone where there is no IPv6.
 fn every_address(configured: &[IpAddr]) -> Vec<IpAddr> {
     if !configured.is_empty() {

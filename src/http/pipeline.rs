@@ -1,7 +1,7 @@
 //! The phases of a request, in order: arrive → route → preflight → read body → access control →
 //! method → permission → endpoint, files or spa → modify → compress → write → log.
 
-use super::access_log::{self, AnswerFacts};
+use super::access_log::AnswerFacts;
 use super::answer;
 use super::body::{AnswerBody, BodyError, Content, RequestBody};
 use super::compression;
@@ -9,9 +9,11 @@ use super::connection::{Peer, Running};
 use super::exchange::{Arrival, Exchange, Handler};
 use super::handling;
 use super::headers;
+use super::observe;
 use super::request_id::RequestId;
 use super::server_timing;
 use super::site;
+use super::trace;
 use super::url::{RequestUrl, split_host};
 use super::websocket;
 use crate::blocks::access::Control;
@@ -25,6 +27,8 @@ use crate::blocks::site::Site;
 use crate::error::page::Page;
 use crate::error::{Error, Kind};
 use crate::runtime::tree::{Candidates, Route, Unknown};
+use crate::telemetry::metrics::{families, registry};
+use crate::telemetry::trace::tracer;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -63,7 +67,7 @@ impl Finish {
     /// The answer has ended after so many bytes.
     pub fn complete(mut self: Box<Self>, bytes: u64) {
         self.answer.bytes = bytes;
-        access_log::write(&self.exchange, &self.answer);
+        observe::ended(&self.exchange, &self.answer);
     }
 }
 
@@ -84,7 +88,7 @@ impl Drop for Unanswered {
             headers: SmallVec::new(),
             bytes: 0,
         };
-        access_log::write(&exchange, &nothing);
+        observe::ended(&exchange, &nothing);
     }
 }
 
@@ -123,6 +127,7 @@ pub async fn handle(request: Request<Incoming>, peer: Rc<Peer>) -> Response<Answ
             std::future::poll_fn(|cx| {
                 let poll = AssertUnwindSafe(|| running.as_mut().poll(cx));
                 std::panic::catch_unwind(poll).unwrap_or_else(|_| {
+                    registry().count(&families::PANICS, &[]);
                     Poll::Ready(Err(Error::new(Kind::Internal, "the request panicked")))
                 })
             })
@@ -234,6 +239,11 @@ fn arrive(parts: http::request::Parts, peer: &Peer) -> (Box<Exchange>, Result<()
         }
     };
     let id = id.unwrap_or_else(|| RequestId::new(settings.request_id_format));
+    let traced = tracer().and_then(|tracer| {
+        let parent = parts.headers.get(&trace::TRACEPARENT);
+        tracer.begin(parent.map(HeaderValue::as_bytes))
+    });
+    let id = traced.map_or(id, |traced| id.traced(traced.context));
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host_field = hosts.next();
     if hosts.next().is_some() {
@@ -273,7 +283,8 @@ fn arrive(parts: http::request::Parts, peer: &Peer) -> (Box<Exchange>, Result<()
         handshake: peer.handshake.get().cloned(),
         tree,
     };
-    let exchange = Box::new(Exchange::new(arrival, parts, id, &host));
+    let mut exchange = Box::new(Exchange::new(arrival, parts, id, &host));
+    exchange.trace_parent = traced.and_then(|traced| traced.parent);
     (exchange, early)
 }
 
@@ -629,6 +640,9 @@ fn finalize(
         && let Ok(id) = HeaderValue::from_str(exchange.id.as_str())
     {
         headers.insert(name, id);
+    }
+    if let Some(context) = exchange.id.trace() {
+        trace::set(headers, context);
     }
     if settings.server_timing {
         server_timing::add(exchange, headers);

@@ -1,17 +1,19 @@
 //! Request ids: made here or taken from a client's header.
 
 use crate::blocks::settings::RequestIdFormat;
+use crate::telemetry::trace::TraceContext;
 use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The longest id that a client may give.
 const MAX: usize = 64;
 
-/// An id, stored in place.
+/// An id, stored in place, with the request's place in its trace.
 #[derive(Clone, Copy)]
 pub struct RequestId {
     bytes: [u8; MAX],
     len: u8,
+    trace: Option<TraceContext>,
 }
 
 impl std::fmt::Debug for RequestId {
@@ -34,6 +36,7 @@ impl RequestId {
                 let mut id = Self {
                     bytes: [0; MAX],
                     len: 36,
+                    trace: None,
                 };
                 uuid::Uuid::new_v4()
                     .hyphenated()
@@ -65,6 +68,7 @@ impl RequestId {
         let mut id = Self {
             bytes: [0; MAX],
             len: 20,
+            trace: None,
         };
         let alphabet = b"0123456789abcdefghijklmnopqrstuv";
         for (at, byte) in id.bytes[..20].iter_mut().enumerate() {
@@ -85,9 +89,22 @@ impl RequestId {
         let mut id = Self {
             bytes: [0; MAX],
             len: u8::try_from(text.len()).ok()?,
+            trace: None,
         };
         id.bytes[..text.len()].copy_from_slice(text);
         Some(id)
+    }
+
+    /// The same in a trace.
+    #[must_use]
+    pub fn traced(mut self, context: TraceContext) -> Self {
+        self.trace = Some(context);
+        self
+    }
+
+    /// The place of the request's span, if it is traced.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_ref()
     }
 
     /// The id's text.

@@ -8,6 +8,7 @@ mod command;
 mod editor;
 mod errors;
 mod expressions;
+mod metrics;
 
 pub use editor::editor_schema;
 
@@ -22,6 +23,7 @@ pub fn pages() -> Vec<(String, String)> {
     pages.push(("functions.md".into(), expressions::functions()));
     pages.push(("variables.md".into(), expressions::variables()));
     pages.push(("errors.md".into(), errors::page()));
+    pages.push(("metrics.md".into(), metrics::page()));
     pages.push(("cli.md".into(), command::page()));
     for (_, text) in &mut pages {
         text.insert_str(0, NOTE);

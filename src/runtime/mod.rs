@@ -2,6 +2,8 @@
 
 pub mod kept;
 pub mod router;
+mod series;
 pub mod tree;
 
+pub use series::ClientSeries;
 pub use tree::Tree;

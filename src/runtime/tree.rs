@@ -2,6 +2,7 @@
 
 use super::kept::Kept;
 use super::router::Router;
+use super::series::{ClientSeries, HostSeries};
 use crate::blocks::access::remote::Renew;
 use crate::blocks::api::Api;
 use crate::blocks::backend::Backend;
@@ -14,6 +15,7 @@ use crate::blocks::spa::Spa;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceMap, Span, code};
 use crate::error::page::Page;
 use crate::expr::{Program, Value};
+use crate::telemetry::metrics::Requests;
 use foldhash::HashMap;
 use rustls::ServerConfig;
 use std::collections::BTreeMap;
@@ -32,6 +34,8 @@ pub struct Tree {
     pub backends: BTreeMap<String, Arc<Backend>>,
     /// State that the next load may take over.
     pub kept: Kept,
+    /// What is counted of all clients, if anything is.
+    pub series: Option<ClientSeries>,
     /// The texts, for places in log messages.
     sources: SourceMap,
 }
@@ -45,6 +49,7 @@ pub struct Listener {
     pub tls: Option<Arc<ServerConfig>>,
     hosts: HashMap<String, Arc<ServerRoutes>>,
     any: Option<Arc<ServerRoutes>>,
+    series: Option<HostSeries>,
 }
 
 /// A server's routes.
@@ -116,6 +121,7 @@ impl Tree {
                             tls: None,
                             hosts: HashMap::default(),
                             any: None,
+                            series: None,
                         });
                         listeners.len() - 1
                     });
@@ -131,9 +137,16 @@ impl Tree {
                 }
             }
         }
+        let metrics = settings.observe.metrics.is_some();
+        let series = metrics.then(ClientSeries::new);
+        for listener in listeners.iter_mut().filter(|_| metrics) {
+            let names = listener.hosts.keys().map(String::as_str);
+            listener.series = Some(HostSeries::new(listener.port, names));
+        }
         Self {
             settings,
             listeners,
+            series,
             remotes: Vec::new(),
             backends: BTreeMap::new(),
             kept: Kept::default(),
@@ -144,6 +157,11 @@ impl Tree {
     /// The listener of a port.
     pub fn listener(&self, port: u16) -> Option<&Listener> {
         self.listeners.iter().find(|listener| listener.port == port)
+    }
+
+    /// Where a request to a port and host is counted, if it is; `host` as below.
+    pub fn requests(&self, port: u16, host: &str) -> Option<&Requests> {
+        Some(self.listener(port)?.series.as_ref()?.requests(host))
     }
 
     /// The server of a host and port; `host` without port, in any case.

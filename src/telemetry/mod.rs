@@ -6,9 +6,12 @@
 
 pub mod daemon;
 pub mod entry;
+pub mod metrics;
+pub mod otlp;
 pub mod redact;
 pub mod reloads;
 pub mod sink;
+pub mod trace;
 
 pub use entry::{Entry, Format, Layout, Level};
 pub use redact::redact;

@@ -358,6 +358,11 @@ pub fn write_daemon(level: Level, message: &[u8], fill: impl FnOnce(&mut Entry<'
     }
 }
 
+/// How many lines the process's log has dropped since the start.
+pub fn dropped() -> u64 {
+    PROCESS.get().map_or(0, Sink::dropped)
+}
+
 /// Whether the calling thread writes entries of `level`.
 pub fn enabled(level: Level) -> bool {
     LOCAL

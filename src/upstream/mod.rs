@@ -17,6 +17,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -34,17 +35,18 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 pub use body::{RequestBody, UpstreamBody};
 pub use error::{BoxError, UpstreamError};
 pub use target::{ForwardProxy, InvalidTarget, Limit, Target, TargetSettings, Tls};
 pub use tls::{TlsSettings, client_config};
+pub use watch::{OpenedFor, TargetSeries};
 
 use body::Written;
 use permitted::Permitted;
 use pool::{Connection, Lease, Pool};
+use watch::Open;
 
 /// How often aged connections are looked for. Also how long a request may wait for a place that an
 /// idle connection of another worker holds.
@@ -207,7 +209,9 @@ impl Upstream {
                 connection
             } else {
                 // Boxed: large, and not on the usual way.
-                let open = Box::pin(self.open(target, &pool, limits, &mut timings, upgrade));
+                let opened_for = request.extensions_mut().remove::<OpenedFor>();
+                let open = self.open(target, &pool, limits, &mut timings, upgrade, opened_for);
+                let open = Box::pin(open);
                 within(deadline, open).await?
             };
             let begin = Instant::now();
@@ -265,6 +269,7 @@ impl Upstream {
         limits: &Limits,
         timings: &mut Timings,
         upgrade: bool,
+        opened_for: Option<OpenedFor>,
     ) -> Result<Connection, UpstreamError> {
         let settings = &target.settings;
         let permit = settings.limit.acquire().await?;
@@ -304,9 +309,10 @@ impl Upstream {
                 Err(_) => return Err(UpstreamError::ConnectTimeout(limit)),
             }
         };
+        let held = Open::new(target, permit, &stream, opened_for);
         let Some(tls) = &settings.tls else {
             let http2 = settings.http2_prior_knowledge && settings.proxy.is_none() && !upgrade;
-            return handshake(stream, http2, pool, permit, target).await;
+            return handshake(stream, http2, pool, held, target).await;
         };
         let start = Instant::now();
         let mut config = Arc::clone(&tls.config);
@@ -322,7 +328,7 @@ impl Upstream {
         };
         timings.tls = Some(start.elapsed());
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        handshake(stream, http2, pool, permit, target).await
+        handshake(stream, http2, pool, held, target).await
     }
 }
 
@@ -364,19 +370,19 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
     }
 }
 
-/// Speaks HTTP on a fresh connection, which holds the permit until it is closed.
+/// Speaks HTTP on a fresh connection, which is `held` open until it is closed.
 async fn handshake<S>(
     stream: S,
     http2: bool,
     pool: &Pool,
-    permit: OwnedSemaphorePermit,
+    held: Open,
     target: &Target,
 ) -> Result<Connection, UpstreamError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    // The permit goes where the connection goes, also after a change of protocol.
-    let io = TokioIo::new(Permitted::new(stream, permit));
+    // It goes where the connection goes, also after a change of protocol.
+    let io = TokioIo::new(Permitted::new(stream, held));
     if http2 {
         let (sender, connection) = http2::Builder::new(LocalExecutor)
             .initial_stream_window_size(256 * 1024)

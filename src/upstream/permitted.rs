@@ -5,19 +5,20 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
+
+use super::watch::Open;
 
 /// Frees the place when it is closed, whatever protocol it speaks by then.
 pub(super) struct Permitted<S> {
     stream: S,
-    _permit: OwnedSemaphorePermit,
+    _open: Open,
 }
 
 impl<S> Permitted<S> {
-    pub(super) fn new(stream: S, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(stream: S, open: Open) -> Self {
         Self {
             stream,
-            _permit: permit,
+            _open: open,
         }
     }
 }

@@ -12,6 +12,7 @@ use rustls_pki_types::ServerName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::UpstreamError;
+use super::watch::TargetSeries;
 
 /// TLS towards one origin.
 #[derive(Clone, Debug)]
@@ -57,6 +58,8 @@ pub struct TargetSettings {
     pub disable_connection_reuse: bool,
     /// Shared by all targets of one backend and by all workers.
     pub limit: Arc<Limit>,
+    /// What is counted of its requests and connections, if anything is.
+    pub series: Option<Arc<TargetSeries>>,
 }
 
 /// The host and port make no valid origin.

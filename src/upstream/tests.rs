@@ -69,6 +69,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answer: &[u8]) 
 
 fn settings(port: u16) -> TargetSettings {
     TargetSettings {
+        series: None,
         host: "127.0.0.1".into(),
         port,
         tls: None,

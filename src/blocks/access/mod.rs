@@ -24,8 +24,11 @@ use crate::error::{Error, Kind};
 use crate::expr::Program;
 use crate::hcl::Block;
 use crate::http::exchange::Exchange;
+use crate::http::trace;
+use crate::telemetry::metrics::{self, families};
 use futures_util::future::LocalBoxFuture;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A type of access control.
 #[derive(Debug)]
@@ -114,6 +117,33 @@ pub struct Control {
     log_fields: Option<Arc<Program>>,
     handlers: Handlers,
     authenticate: Box<dyn Authenticate>,
+    series: Option<Series>,
+}
+
+/// What is counted of a control.
+#[derive(Debug)]
+struct Series {
+    granted: Arc<metrics::Counter>,
+    denied: Arc<metrics::Counter>,
+    duration: Arc<metrics::Histogram>,
+}
+
+impl Series {
+    fn new(registry: &metrics::Registry, label: &str, kind: &str) -> Self {
+        let decisions =
+            |status| registry.counter(&families::ACCESS_CONTROL, &[label, kind, status]);
+        Self {
+            granted: decisions("granted"),
+            denied: decisions("denied"),
+            duration: registry.histogram(&families::ACCESS_CONTROL_DURATION, &[label, kind]),
+        }
+    }
+
+    fn record(&self, granted: bool, begun: Instant) {
+        self.duration.record(begun.elapsed());
+        let decisions = if granted { &self.granted } else { &self.denied };
+        decisions.add(1);
+    }
 }
 
 impl Control {
@@ -136,9 +166,12 @@ impl Control {
             authenticate.as_ref().map_or(&[], |a| a.default_types()),
             log_fields.as_slice(),
         );
+        let label = block.label().trim();
+        let name = kind.schema.name;
         Some(Self {
-            label: block.label().trim().into(),
-            kind: kind.schema.name,
+            series: cx.metrics().map(|all| Series::new(all, label, name)),
+            label: label.into(),
+            kind: name,
             log_fields,
             handlers,
             authenticate: authenticate?,
@@ -185,10 +218,19 @@ impl Control {
 
     /// Lets the request in, or says why not.
     pub async fn check(&self, exchange: &mut Exchange) -> Result<(), Error> {
+        let span = trace::Part::begin(exchange.id.trace());
+        let begun = self.series.as_ref().map(|series| (series, Instant::now()));
         let verdict = match self.authenticate.authenticate(&self.label, exchange) {
             Verdict::Now(result) => result,
             Verdict::Later(future) => future.await,
         };
+        if let Some((series, begun)) = begun {
+            series.record(verdict.is_ok(), begun);
+        }
+        if let Some(span) = span {
+            let denial = verdict.as_ref().err();
+            trace::end_of_control(span, &self.label, self.kind, denial);
+        }
         verdict.map_err(|error| error.in_block(&self.label))
     }
 }

@@ -15,12 +15,14 @@ pub mod health;
 pub mod openapi;
 mod origin;
 mod reference;
+mod series;
 pub mod throttle;
 pub mod tls;
 pub mod token_request;
 
 pub use origin::{Origin, Scheme};
 
+use series::Series;
 use throttle::Throttle;
 
 use super::Definitions;
@@ -143,6 +145,8 @@ pub struct Instance {
     pub token_requests: Vec<Arc<TokenRequest>>,
     /// How many requests it gets.
     pub throttle: Option<Arc<Throttle>>,
+    /// Where its requests are counted, if they are.
+    series: Option<Series>,
 }
 
 /// A backend as one place uses it.
@@ -262,7 +266,12 @@ impl Backend {
         let hostname = self.hostname.as_ref().map(Program::constant);
         if let (Some(origin), Some(Some(_)) | None) = (origin, hostname) {
             match self.destination(&crate::expr::Nothing, None) {
-                Ok(destination) => self.fixed = Some(destination.target),
+                Ok(destination) => {
+                    if let Some(series) = &self.instance.series {
+                        series.show_health(&self.instance, &destination);
+                    }
+                    self.fixed = Some(destination.target);
+                }
                 Err(_) => {
                     let shown = origin.as_str().unwrap_or_default();
                     let span = reader
@@ -429,6 +438,7 @@ impl Backend {
             disable_connection_reuse: instance.disable_connection_reuse,
             proxy: None,
             limit: Arc::clone(&instance.limit),
+            series: (instance.series.as_ref()).map(|series| series.of(origin, hostname)),
         })
         .ok()
     }
@@ -515,6 +525,7 @@ impl Instance {
             oauth2,
             token_requests,
             throttle: Throttle::read(reader, definitions),
+            series: reader.cx.metrics().map(|all| Series::new(all, label)),
         })
     }
 
@@ -572,9 +583,10 @@ impl Instance {
     }
 
     /// An instance for a place that names no backend at all.
-    fn plain(reader: Reader<'_>, definitions: &Definitions<'_>) -> Self {
+    fn plain(reader: Reader<'_>, label: &str, definitions: &Definitions<'_>) -> Self {
         let (limit, tls) = connections(reader, definitions, 0);
         Self {
+            series: reader.cx.metrics().map(|all| Series::new(all, label)),
             limit,
             tls,
             disable_certificate_validation: false,

@@ -56,6 +56,14 @@ impl Origin {
         }
         Some((Self { scheme, host, port }, rest))
     }
+
+    /// Host and port, the latter unless it is the scheme's own.
+    pub fn authority(&self) -> String {
+        match (self.scheme, self.port) {
+            (Scheme::Http, 80) | (Scheme::Https, 443) => self.host.clone(),
+            (_, port) => format!("{}:{port}", self.host),
+        }
+    }
 }
 
 #[cfg(test)]

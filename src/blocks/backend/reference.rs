@@ -24,8 +24,8 @@ pub(super) fn resolve(reader: Reader<'_>, definitions: &Definitions<'_>) -> Opti
     }
     match block {
         None => {
-            let instance = Arc::new(Instance::plain(reader, definitions));
             let label = anonymous_label(reader, "_url");
+            let instance = Arc::new(Instance::plain(reader, &label, definitions));
             let empty = Block {
                 kind: reader.block.kind.clone(),
                 labels: Vec::new(),

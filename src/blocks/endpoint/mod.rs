@@ -27,6 +27,7 @@ use super::{error_file, proxy, request, response};
 use crate::diagnostic::{Diagnostic, Span, code};
 use crate::error::page::Page;
 use crate::expr::Program;
+use crate::telemetry::metrics::{Requests, families};
 use std::sync::Arc;
 
 /// The block's table.
@@ -220,6 +221,8 @@ pub struct Endpoint {
     pub api_handlers: Option<Arc<Handlers>>,
     /// What its expressions read of bodies and headers.
     pub reads: Reads,
+    /// Where its requests are counted, if they are.
+    pub series: Option<Arc<Requests>>,
     /// Its place in the configuration.
     pub span: Span,
 }
@@ -268,8 +271,16 @@ impl Endpoint {
             handlers,
             api_handlers: around.handlers.clone(),
             reads: Reads::default(),
+            series: None,
             span: reader.span(),
         };
+        endpoint.series = reader.cx.metrics().map(|all| {
+            all.requests(
+                &families::ENDPOINT_REQUESTS,
+                &families::ENDPOINT_REQUEST_DURATION,
+                &[&endpoint.pattern, &around.server],
+            )
+        });
         endpoint.parameters = crate::runtime::router::parameter_names(&endpoint.pattern);
         endpoint.reads = Reads::of(&endpoint);
         endpoint.plan.keep_what_is_read(&endpoint.reads);
