@@ -143,27 +143,14 @@ impl<'a> Definitions<'a> {
     }
 
     fn access_blocks(&self) -> impl Iterator<Item = &'a Block> {
-        let is_control = |block: &&Block| {
-            access::TYPES
-                .iter()
-                .any(|kind| kind.schema.name == block.kind.text)
-        };
-        self.body.blocks.iter().filter(is_control)
-    }
-
-    /// Those of types that are not available, too.
-    fn all_access_blocks(&self) -> impl Iterator<Item = &'a Block> {
-        let names = |name: &str| access::is_type(name);
-        self.body
-            .blocks
-            .iter()
-            .filter(move |block| names(&block.kind.text))
+        let blocks = self.body.blocks.iter();
+        blocks.filter(|block| access::is_type(&block.kind.text))
     }
 
     fn check_labels(&self) {
         self.unique(self.body.blocks_of("backend"), "backend labels");
         self.unique(self.body.blocks_of("proxy"), "proxy labels");
-        self.unique(self.all_access_blocks(), "labels of access controls");
+        self.unique(self.access_blocks(), "labels of access controls");
         let signs = |block: &&Block| {
             block.kind.text == "jwt_signing_profile"
                 || (block.kind.text == "jwt" && block.body.attribute("signing_ttl").is_some())
@@ -203,7 +190,7 @@ impl<'a> Definitions<'a> {
             }
         }
         for label in self
-            .all_access_blocks()
+            .access_blocks()
             .filter_map(|block| block.labels.first())
         {
             if label.text.trim().is_empty() || RESERVED.contains(&label.text.as_str()) {
@@ -330,9 +317,9 @@ impl<'a> Definitions<'a> {
                 .body
                 .blocks
                 .iter()
-                .any(|b| b.label() == label && b.kind.text != "backend")
+                .any(|b| b.label() == label && SCHEMA.block(&b.kind.text).is_none())
             {
-                // Of a type that is not available, which has been reported.
+                // Of a type that is not known, which has been reported.
                 return None;
             }
             let known = self.access_blocks().map(Block::label);

@@ -263,14 +263,6 @@ mod tests {
                 ],
             ),
             (
-                "saml \"s\" {\n sp_entity_id = \"x\"\n sp_acs_url = [1]\n backend = \"nope\"\n}",
-                vec![
-                    "`saml` needs `idp_metadata_file` or `idp_metadata_url`",
-                    "for `sp_acs_url`, which takes a string",
-                    "referenced backend `nope` is not defined",
-                ],
-            ),
-            (
                 "backend \"b\" {\n tls {\n client_certificate = \"x\"\n client_certificate_file = \"y\"\n }\n}",
                 vec![
                     "`client_certificate` needs",

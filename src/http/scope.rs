@@ -135,6 +135,12 @@ impl Exchange {
         Value::map(entries)
     }
 
+    /// Takes the body away, so that nobody behind gets it. Expressions see its form all the same.
+    pub fn consume_body(&mut self) {
+        self.form.get_or_init(|| self.parse_form());
+        self.body = self.body.take().map(|_| bytes::Bytes::new());
+    }
+
     fn parse_form(&self) -> Value<'static> {
         let with_body = [http::Method::POST, http::Method::PUT, http::Method::PATCH];
         let Some(body) = self

@@ -41,24 +41,22 @@ pub struct Type {
 
 /// Makes the tables below from one list, so that a type is named in one place.
 macro_rules! access_controls {
-    (now: $($now:ident)*; later: $($later:ident)*;) => {
-        /// Types that can be used.
+    ($($name:ident)*) => {
+        /// All types.
         pub static TYPES: &[Type] = &[
-            $(Type { schema: &$now::SCHEMA, read: $now::read },)*
+            $(Type { schema: &$name::SCHEMA, read: $name::read },)*
         ];
 
-        /// All types, as blocks of `definitions`.
+        /// The same as blocks of `definitions`.
         pub(super) const BLOCKS: &[Child] = &[
-            $(Child::many(&$now::SCHEMA),)*
-            $(Child::many(&$later::SCHEMA).unavailable(),)*
+            $(Child::many(&$name::SCHEMA),)*
         ];
     };
 }
 
-// The registry. `later` are types that have a table and no run-time part yet.
+// The registry.
 access_controls! {
-    now: basic_auth external_authz jwt oauth2 oidc rate_limiter;
-    later: saml;
+    basic_auth external_authz jwt oauth2 oidc rate_limiter saml
 }
 
 /// Whether a block of `definitions` is an access control.
