@@ -424,3 +424,7 @@ fn without_leading_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|&&byte| byte == 0).count();
     &number[zeros..]
 }
+
+#[cfg(test)]
+#[path = "key_tests.rs"]
+mod tests;

@@ -280,9 +280,7 @@ impl Jwt {
             }
         };
         verified.check_times(now, self.leeway)?;
-        if let Some(program) = &self.claims {
-            verify::check_claims(program, exchange, &verified)?;
-        }
+        verify::check_claims(self.claims.as_ref(), exchange, &verified)?;
         if let Some(proofs) = &self.proofs {
             proofs.check(exchange, &key.1, &verified, self.leeway)?;
         }

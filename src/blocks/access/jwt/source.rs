@@ -49,6 +49,13 @@ impl Source {
             Some("header") => {
                 let name = reader.filled("header")?;
                 if name.value.eq_ignore_ascii_case("authorization") {
+                    let message = format!(
+                        "`header = \"{}\"` is deprecated, please use `bearer = true`",
+                        name.value
+                    );
+                    reader
+                        .cx
+                        .report(Diagnostic::warning(code::DEPRECATED, name.span, message));
                     return Some(Self::Bearer);
                 }
                 match name.value.parse() {

@@ -19,6 +19,8 @@ pub(super) struct Verified {
     pub(super) permissions: Vec<String>,
     pub(super) exp: Option<f64>,
     pub(super) nbf: Option<f64>,
+    /// The first of the required claims that it lacks.
+    pub(super) lacks: Option<String>,
 }
 
 fn invalid(why: impl Into<String>) -> Error {
@@ -60,12 +62,11 @@ pub(super) fn verify(
         nbf: time("nbf")?,
         permissions: Vec::new(),
         claims: Arc::new(claims),
+        lacks: required
+            .iter()
+            .find(|name| !parsed.claims.contains_key(*name))
+            .cloned(),
     };
-    for name in required {
-        if !parsed.claims.contains_key(name) {
-            return Err(invalid(format!("required claim is missing: {name}")).into());
-        }
-    }
     Ok(verified)
 }
 
@@ -83,42 +84,81 @@ impl Verified {
     }
 }
 
-/// The configured claims: `iss` equal, `aud` among the token's, all others deeply equal.
+/// The configured claims: `iss` equal, `aud` among the token's, then what is required, then all
+/// others deeply equal.
 pub(super) fn check_claims(
-    program: &Program,
+    program: Option<&Program>,
     scope: &dyn Scope,
     token: &Verified,
 ) -> Result<(), Error> {
-    let wanted = evaluate(program, scope)?;
-    if wanted.is_null() {
-        return Ok(());
-    }
-    let Some(wanted) = wanted.as_fields() else {
-        let message = format!("`claims` must be an object, found {}", wanted.type_name());
-        return Err(Error::new(Kind::Configuration, message).at(program.span()));
+    let wanted = match program {
+        Some(program) => Some((evaluate(program, scope)?, program)),
+        None => None,
     };
-    for (name, value) in wanted.as_slice() {
-        let name = name.to_str_lossy();
-        let found = token
-            .claims
-            .as_fields()
-            .and_then(|claims| claims.get(name.as_bytes()));
-        match &*name {
-            "iss" => check_issuer(value, found)?,
-            "aud" => check_audience(value, found)?,
-            _ => match found {
-                None => return Err(invalid(format!("required claim is missing: {name}"))),
-                Some(found) if found == value => {}
-                Some(_) => return Err(invalid(format!("unexpected value for claim {name}"))),
-            },
+    let wanted = match &wanted {
+        Some((Value::Absent, _)) => {
+            return Err(invalid("`claims` has no value for this request"));
+        }
+        Some((wanted, program)) if !wanted.is_null() => {
+            let Some(fields) = wanted.as_fields() else {
+                let message = format!("`claims` must be an object, found {}", wanted.type_name());
+                return Err(misfit(message, program));
+            };
+            Some((fields.as_slice(), *program))
+        }
+        Some(_) | None => None,
+    };
+    let (wanted, program) = wanted.map_or((&[][..], None), |(fields, p)| (fields, Some(p)));
+    let found = |name: &[u8]| token.claims.as_fields()?.get(name);
+    for (name, value) in wanted {
+        match name.as_bytes() {
+            b"iss" => check_issuer(value, found(b"iss"), program)?,
+            b"aud" => check_audience(value, found(b"aud"), program)?,
+            _ => {}
+        }
+    }
+    if let Some(name) = &token.lacks {
+        return Err(invalid(format!("required claim is missing: {name}")));
+    }
+    let registered = |name: &[u8]| matches!(name, b"iss" | b"aud");
+    for (name, value) in wanted
+        .iter()
+        .filter(|(name, _)| !registered(name.as_bytes()))
+    {
+        match found(name.as_bytes()) {
+            Some(found) if found == value => {}
+            Some(_) => {
+                let name = name.to_str_lossy();
+                return Err(invalid(format!("unexpected value for claim {name}")));
+            }
+            None => {
+                let name = name.to_str_lossy();
+                return Err(invalid(format!("required claim is missing: {name}")));
+            }
         }
     }
     Ok(())
 }
 
-fn check_issuer(wanted: &Value<'_>, found: Option<&Value<'_>>) -> Result<(), Error> {
+/// What the configuration expects can be in no token.
+fn misfit(message: String, program: &Program) -> Error {
+    Error::new(Kind::Configuration, message).at(program.span())
+}
+
+fn check_issuer(
+    wanted: &Value<'_>,
+    found: Option<&Value<'_>>,
+    program: Option<&Program>,
+) -> Result<(), Error> {
     if wanted.is_null() {
         return Err(invalid("no issuer is expected for this request"));
+    }
+    if let (None, Some(program)) = (wanted.as_bytes(), program) {
+        let what = wanted.type_name();
+        return Err(misfit(
+            format!("`iss` must be a string, found {what}"),
+            program,
+        ));
     }
     match found {
         Some(found) if found == wanted && found.as_bytes().is_some() => Ok(()),
@@ -130,13 +170,25 @@ fn check_issuer(wanted: &Value<'_>, found: Option<&Value<'_>>) -> Result<(), Err
     }
 }
 
-fn check_audience(wanted: &Value<'_>, found: Option<&Value<'_>>) -> Result<(), Error> {
+fn check_audience(
+    wanted: &Value<'_>,
+    found: Option<&Value<'_>>,
+    program: Option<&Program>,
+) -> Result<(), Error> {
     let wanted_list = match wanted.as_items() {
         Some(items) => items.iter().collect(),
         None => vec![wanted],
     };
     if wanted_list.iter().all(|value| value.is_null()) {
         return Err(invalid("no audience is expected for this request"));
+    }
+    let odd = wanted_list
+        .iter()
+        .find(|value| !value.is_null() && value.as_bytes().is_none());
+    if let (Some(odd), Some(program)) = (odd, program) {
+        let what = odd.type_name();
+        let message = format!("`aud` must be a string or a list of strings, found {what}");
+        return Err(misfit(message, program));
     }
     let found_list = match found.and_then(Value::as_items) {
         Some(items) => items.iter().collect(),
