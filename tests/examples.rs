@@ -191,6 +191,18 @@ fn client_credentials() {
     assert_eq!(walk.run(verify), "the configuration is sound\n");
 }
 
+/// With users and providers these are tried in `tests/real`.
+#[test]
+fn logins() {
+    for document in [
+        "docs/login.md",
+        "examples/login-openid/README.md",
+        "examples/login-saml/README.md",
+    ] {
+        Walk::of(document, &[8080]).through();
+    }
+}
+
 #[test]
 fn getting_started() {
     Walk::of("docs/getting-started.md", &[8080, 8081]).through();
