@@ -11,7 +11,7 @@ use super::access::remote::Renew;
 use super::access::{self, Control};
 use super::backend::{self, Backend};
 use super::context::Context;
-use super::job;
+use super::job::{self, Job};
 use super::jwt_signing_profile::{self, Profiles};
 use super::proxy::{self, Proxy};
 use super::reader::{Reader, Spanned, check_body};
@@ -50,7 +50,7 @@ const OWN_BLOCKS: &[Child] = &[
     Child::many(&backend::SCHEMA),
     Child::many(&proxy::SCHEMA),
     Child::many(&jwt_signing_profile::SCHEMA),
-    Child::many(&job::SCHEMA).unavailable(),
+    Child::many(&job::SCHEMA),
 ];
 
 static ALL_BLOCKS: [Child; OWN_BLOCKS.len() + access::BLOCKS.len()] =
@@ -118,6 +118,16 @@ impl<'a> Definitions<'a> {
         done.collect()
     }
 
+    /// The jobs.
+    pub fn jobs(&self) -> Vec<Arc<Job>> {
+        let blocks = self.body.blocks_of("job");
+        blocks
+            .map(|block| Reader::new(self.cx, block, &job::SCHEMA))
+            .filter_map(|reader| Job::read(reader, self))
+            .map(Arc::new)
+            .collect()
+    }
+
     /// Reads what nobody referred to, too, so that its faults are found.
     pub fn read_all(&self, profiles: &Profiles) {
         for block in self.body.blocks_of("backend") {
@@ -161,7 +171,7 @@ impl<'a> Definitions<'a> {
         );
         for block in &self.body.blocks {
             let needs_label = SCHEMA.block(&block.kind.text).is_some();
-            if block.labels.is_empty() && needs_label && block.kind.text != "job" {
+            if block.labels.is_empty() && needs_label {
                 let message = format!("`{}` in `definitions` needs a label", block.kind.text);
                 self.cx
                     .report(Diagnostic::error(code::LABELS, block.header(), message));

@@ -257,8 +257,8 @@ mod tests {
             (
                 "job \"j\" {\n interval = \"x\"\n nonsense = 1\n}",
                 vec![
-                    "`job` needs `request {}`",
-                    "`interval`: `x` is no duration: ",
+                    "job `j` needs a `request` block",
+                    "job `j`: `interval`: `x` is no duration: ",
                     "unknown attribute `nonsense` in `job`",
                 ],
             ),

@@ -12,13 +12,16 @@ mod observe;
 
 pub use observe::{Collector, MetricsExporter, Observe, Protocol, Traces};
 
+use super::fingerprint::Fingerprint;
 use super::reader::Reader;
 use super::schema::{AttributeSchema, BlockSchema, Kind, Labels};
 use crate::diagnostic::{Diagnostic, Span, code};
 use http::HeaderName;
+use rustls::ServerConfig;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The table of settings.
@@ -54,9 +57,8 @@ pub static SCHEMA: BlockSchema = BlockSchema {
         AttributeSchema::start(
             "https_dev_proxy",
             Kind::Strings,
-            "TLS ports for development.",
-        )
-        .unavailable(),
+            "TLS ports for development, each with the port it leads to: `8443:8080`.",
+        ),
         AttributeSchema::start("log_format", Kind::String, "`common` or `json`.").default("common"),
         AttributeSchema::start("log_level", Kind::String, "Least level that is logged.")
             .default("info"),
@@ -239,6 +241,21 @@ pub struct LogSettings {
     pub type_value: Option<String>,
 }
 
+/// A TLS port for development.
+#[derive(Clone, Debug)]
+pub struct DevProxy {
+    /// The port.
+    pub tls_port: u16,
+    /// The port it leads to.
+    pub target: u16,
+    /// Where it was set, for messages.
+    pub origin: String,
+    /// Its place in a file.
+    pub span: Option<Span>,
+    /// What it shows to clients.
+    pub tls: Arc<ServerConfig>,
+}
+
 /// How the configuration is reloaded.
 #[derive(Clone, Debug)]
 pub struct Watch {
@@ -263,6 +280,8 @@ pub struct Settings {
     pub default_port: u16,
     /// `health_path`
     pub health_path: String,
+    /// `https_dev_proxy`
+    pub https_dev_proxy: Vec<DevProxy>,
     /// `log_…`
     pub log: LogSettings,
     /// `no_proxy_from_env`
@@ -465,6 +484,7 @@ impl Settings {
             ca_file: ca_file(&lookup),
             default_port: lookup.port("default_port", 8080),
             health_path: health_path(text("health_path")),
+            https_dev_proxy: dev_proxies(&lookup),
             log: LogSettings {
                 json: text("log_format").as_deref() == Some("json"),
                 pretty: lookup.bool("log_pretty"),
@@ -535,6 +555,42 @@ fn bind_addresses(lookup: &Lookup<'_>) -> Vec<IpAddr> {
         address
     };
     split(&value).filter_map(address).collect()
+}
+
+fn dev_proxies(lookup: &Lookup<'_>) -> Vec<DevProxy> {
+    let cx = lookup.reader.cx;
+    let given = lookup.list("https_dev_proxy");
+    if given.is_empty() {
+        return Vec::new();
+    }
+    let tls = cx.keep(
+        Fingerprint::of("https_dev_proxy"),
+        super::server::tls::dev::config,
+    );
+    let port = |text: &str| text.trim().parse().ok().filter(|port| *port > 0);
+    let mut proxies: Vec<DevProxy> = Vec::new();
+    for (value, origin, span) in given {
+        let ports = value
+            .split_once(':')
+            .and_then(|(tls_port, target)| Some((port(tls_port)?, port(target)?)));
+        let Some((tls_port, target)) = ports else {
+            let why = "it takes a TLS port and the port it leads to: `8443:8080`";
+            lookup.refuse(&origin, &value, span, why);
+            continue;
+        };
+        if proxies.iter().any(|other| other.tls_port == tls_port) {
+            lookup.refuse(&origin, &value, span, "the TLS port is there twice");
+            continue;
+        }
+        proxies.push(DevProxy {
+            tls_port,
+            target,
+            origin,
+            span,
+            tls: Arc::clone(&tls),
+        });
+    }
+    proxies
 }
 
 fn watch(lookup: &Lookup<'_>) -> Watch {

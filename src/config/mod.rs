@@ -217,6 +217,7 @@ fn build(
     }
     definitions.read_all(&profiles);
     logins.fill(definitions.logins());
+    let jobs = definitions.jobs();
     let (remotes, backends) = (definitions.remotes(), definitions.backends());
     drop(definitions);
     let findings = cx.finish();
@@ -224,6 +225,7 @@ fn build(
     loaded.files = findings.files;
     let mut tree = Tree::build(settings, servers, sources.clone(), diagnostics);
     tree.kept = findings.kept;
+    tree.jobs = jobs;
     tree.remotes = remotes;
     tree.backends = backends;
     loaded.tree = Some(Arc::new(tree));

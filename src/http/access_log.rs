@@ -2,6 +2,7 @@
 
 use super::backend_log::write_headers;
 use super::exchange::{Exchange, Handler};
+use super::url::RequestUrl;
 use crate::expr::{Program, Value, merge_values};
 use crate::telemetry::entry::Entry;
 use crate::telemetry::{Level, redact, sink};
@@ -20,7 +21,7 @@ pub struct AnswerFacts {
     pub bytes: u64,
 }
 
-/// Writes the entry.
+/// Writes the entry, and another one for the TLS port of `https_dev_proxy`.
 pub fn write(exchange: &Exchange, answer: &AnswerFacts) {
     let level = if exchange.error.is_some() {
         Level::Error
@@ -34,21 +35,27 @@ pub fn write(exchange: &Exchange, answer: &AnswerFacts) {
         Some(span) => format!("{error} ({})", exchange.tree.place(span)),
         None => error.to_string(),
     });
-    let message = message.as_deref().unwrap_or("");
+    let message = message.as_deref().unwrap_or("").as_bytes();
     let kind = &exchange.tree.settings.access_log.kind;
-    sink::write(
-        kind,
-        level,
-        exchange.started_at,
-        message.as_bytes(),
-        |entry| {
-            fields(entry, exchange, answer);
-        },
-    );
+    let started = exchange.started_at;
+    sink::write(kind, level, started, message, |entry| {
+        fields(entry, exchange, answer, &exchange.url(), exchange.tls);
+    });
+    if let Some(port) = exchange.dev_port {
+        let url = RequestUrl::received(&exchange.host, true, port);
+        sink::write("couper_access_tls", level, started, message, |entry| {
+            fields(entry, exchange, answer, &url, true);
+        });
+    }
 }
 
-fn fields(entry: &mut Entry<'_>, exchange: &Exchange, answer: &AnswerFacts) {
-    let url = exchange.url();
+fn fields(
+    entry: &mut Entry<'_>,
+    exchange: &Exchange,
+    answer: &AnswerFacts,
+    url: &RequestUrl<'_>,
+    tls: bool,
+) {
     let target = exchange
         .uri
         .path_and_query()
@@ -104,7 +111,7 @@ fn fields(entry: &mut Entry<'_>, exchange: &Exchange, answer: &AnswerFacts) {
     origin.extend_from_slice(port.as_bytes());
     entry.string("origin", &origin);
     entry.string("proto", url.scheme.as_bytes());
-    entry.bool("tls", exchange.tls);
+    entry.bool("tls", tls);
     if exchange.version == Version::HTTP_2 {
         entry.bool("h2", true);
     }
@@ -166,8 +173,16 @@ fn custom(exchange: &Exchange) -> Option<Vec<u8>> {
     };
     let handler = exchange.handling.iter();
     let handler = handler.filter_map(|handling| handling.handler.log_fields.as_ref());
+    merged(programs.iter().chain(handler), exchange)
+}
+
+/// The objects of several expressions as one, as JSON; `None` if there is nothing in it.
+pub(super) fn merged<'p>(
+    programs: impl Iterator<Item = &'p Arc<Program>>,
+    exchange: &Exchange,
+) -> Option<Vec<u8>> {
     let mut merged: Option<Value<'_>> = None;
-    for program in programs.iter().chain(handler) {
+    for program in programs {
         match program.eval(exchange) {
             Ok(value) if value.as_fields().is_some() => {
                 merged = Some(match merged {

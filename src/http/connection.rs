@@ -289,6 +289,10 @@ pub struct Peer {
     pub tls: bool,
     /// The TLS handshake, once it is over.
     pub handshake: OnceCell<Rc<Handshake>>,
+    /// The client's port.
+    pub remote_port: u16,
+    /// The port of `https_dev_proxy` that it came in by.
+    pub dev_port: Option<u16>,
     state: Rc<State>,
 }
 
@@ -315,7 +319,15 @@ impl Peer {
 pub fn spawn(stream: TcpStream, peer: SocketAddr, local_port: u16, worker: &Rc<Worker>) {
     let _ = stream.set_nodelay(true);
     let tree = worker.tree_of(local_port);
-    let tls = tree.listener(local_port).and_then(|l| l.tls.clone());
+    let dev_proxy = tree.dev_proxy(local_port);
+    let (served_port, tls) = match dev_proxy {
+        Some(proxy) => (proxy.target, Some(Arc::clone(&proxy.tls))),
+        None => {
+            let listener = tree.listener(local_port);
+            (local_port, listener.and_then(|l| l.tls.clone()))
+        }
+    };
+    let dev_port = dev_proxy.map(|_| local_port);
     let (number, state) = worker.connections.add(local_port);
     let counted = tree.series.as_ref().map(Counted::new);
     let worker = Rc::clone(worker);
@@ -324,8 +336,10 @@ pub fn spawn(stream: TcpStream, peer: SocketAddr, local_port: u16, worker: &Rc<W
         let peer = Rc::new(Peer {
             remote_ip,
             remote_text: remote_ip.to_string().into(),
-            local_port,
-            tls: tls.is_some(),
+            remote_port: peer.port(),
+            local_port: served_port,
+            tls: tls.is_some() && dev_port.is_none(),
+            dev_port,
             handshake: OnceCell::new(),
             worker: Rc::clone(&worker),
             state,

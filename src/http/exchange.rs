@@ -9,6 +9,7 @@ use super::url::RequestUrl;
 use super::worker::Worker;
 use crate::blocks::api::Api;
 use crate::blocks::endpoint::Endpoint;
+use crate::blocks::job::Job;
 use crate::blocks::site::Site;
 use crate::error::Error;
 use crate::expr::Value;
@@ -100,8 +101,12 @@ pub struct Exchange {
     pub tls: bool,
     /// The TLS handshake of its connection.
     pub handshake: Option<Rc<Handshake>>,
+    /// The port of `https_dev_proxy` that it came in by, with TLS.
+    pub dev_port: Option<u16>,
     /// The server it belongs to.
     pub server: Option<Arc<ServerRoutes>>,
+    /// The job that it is a run of, in place of a client's request.
+    pub job: Option<Arc<Job>>,
     /// The endpoint it belongs to.
     pub endpoint: Option<Arc<Endpoint>>,
     /// The files or spa it belongs to.
@@ -170,6 +175,8 @@ pub struct Arrival {
     pub tls: bool,
     /// The TLS handshake of its connection.
     pub handshake: Option<Rc<Handshake>>,
+    /// The port of `https_dev_proxy` that it came in by.
+    pub dev_port: Option<u16>,
 }
 
 impl Exchange {
@@ -201,7 +208,9 @@ impl Exchange {
             local_port: arrival.local_port,
             tls: arrival.tls,
             handshake: arrival.handshake,
+            dev_port: arrival.dev_port,
             server: None,
+            job: None,
             endpoint: None,
             site: None,
             takes_gzip,
@@ -309,7 +318,9 @@ impl Exchange {
 
     /// The calls of the endpoint and of the error handler that answers, in this order.
     pub fn named_calls(&self) -> impl Iterator<Item = (&str, &CallRecord)> {
-        let endpoint = self.endpoint.iter().flat_map(|e| &e.plan.calls);
+        let endpoint = self.endpoint.iter().map(|endpoint| &endpoint.plan);
+        let plan = endpoint.chain(self.job.iter().map(|job| &job.plan));
+        let endpoint = plan.flat_map(|plan| &plan.calls);
         let handler = self.handling.iter();
         let handler = handler.flat_map(|h| h.handler.plan.calls.iter().zip(&h.calls));
         let calls = endpoint.zip(&self.calls).chain(handler);

@@ -43,8 +43,7 @@ pub struct BindError {
 /// Where a configuration listens.
 pub(super) fn addresses(tree: &Tree) -> BTreeSet<SocketAddr> {
     let configured = every_address(&tree.settings.bind_addresses);
-    let ports = tree.listeners.iter().map(|listener| listener.port);
-    ports
+    tree.ports()
         .flat_map(|port| configured.iter().map(move |ip| SocketAddr::new(*ip, port)))
         .collect()
 }

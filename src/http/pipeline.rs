@@ -6,6 +6,7 @@ use super::answer;
 use super::body::{AnswerBody, BodyError, Content, RequestBody};
 use super::compression;
 use super::connection::{Peer, Running};
+use super::dev_proxy;
 use super::exchange::{Arrival, Exchange, Handler};
 use super::handling;
 use super::headers;
@@ -95,9 +96,12 @@ impl Drop for Unanswered {
 /// Answers a request.
 pub async fn handle(request: Request<Incoming>, peer: Rc<Peer>) -> Response<AnswerBody> {
     let running = peer.running(request.body());
-    let (parts, incoming) = request.into_parts();
+    let (mut parts, incoming) = request.into_parts();
     if parts.extensions.get::<OnUpgrade>().is_some() {
         peer.upgrading();
+    }
+    if peer.dev_port.is_some() {
+        dev_proxy::announce(&mut parts, &peer);
     }
     let (exchange, early) = arrive(parts, &peer);
     let mut unanswered = Unanswered(Some(exchange));
@@ -281,6 +285,7 @@ fn arrive(parts: http::request::Parts, peer: &Peer) -> (Box<Exchange>, Result<()
         local_port: peer.local_port,
         tls: peer.tls,
         handshake: peer.handshake.get().cloned(),
+        dev_port: peer.dev_port,
         tree,
     };
     let mut exchange = Box::new(Exchange::new(arrival, parts, id, &host));

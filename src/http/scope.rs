@@ -12,6 +12,7 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("couper-request-id");
 impl Scope for Exchange {
     fn variable<'s>(&'s self, variable: &'s Variable) -> Value<'s> {
         match variable {
+            Variable::Request(_) if self.job.is_some() => Value::Absent,
             Variable::Request(field) => self.request_field(field),
             Variable::BackendRequests => self.all_calls(|call| {
                 call.request

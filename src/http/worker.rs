@@ -1,6 +1,7 @@
 //! Workers: one thread with a runtime, listeners and upstream connections of its own for each core.
 
 use super::connection::{self, Connections};
+use super::jobs;
 use super::listener::{Bound, Listeners};
 use crate::clock::Clock;
 use crate::runtime::Tree;
@@ -60,12 +61,8 @@ impl Shared {
     /// the ports that the new one lacks.
     pub(super) fn replace(&self, tree: Arc<Tree>) -> (Arc<Tree>, Vec<u16>) {
         let old = self.tree.load_full();
-        let gone: Vec<u16> = old
-            .listeners
-            .iter()
-            .map(|listener| listener.port)
-            .filter(|port| tree.listener(*port).is_none())
-            .collect();
+        let stays = |port: &u16| tree.ports().any(|other| other == *port);
+        let gone: Vec<u16> = old.ports().filter(|port| !stays(port)).collect();
         let retired = self.retired.load();
         let still = retired.iter().filter(|(_, tree)| tree.strong_count() > 0);
         let more = gone.iter().map(|port| (*port, Arc::downgrade(&old)));
@@ -79,7 +76,7 @@ impl Shared {
     /// The configuration for connections to a port: the last one that had the port.
     fn tree_of(&self, port: u16) -> Arc<Tree> {
         let tree = self.tree.load_full();
-        if tree.listener(port).is_some() {
+        if tree.listener(port).is_some() || tree.dev_proxy(port).is_some() {
             return tree;
         }
         let retired = self.retired.load();
@@ -170,6 +167,8 @@ async fn serve(shared: Arc<Shared>, sockets: Vec<Bound>, mut changes: mpsc::Rece
     let mut listeners = Listeners::default();
     listeners.open(sockets, &worker);
     super::remote::start(&worker);
+    let runs = Rc::default();
+    let mut schedules = jobs::start(&worker, &runs);
     let sweeping = tokio::task::spawn_local(connection::sweep(Rc::clone(&worker)));
     let mut phase = shared.phase.subscribe();
     let timeout = loop {
@@ -181,11 +180,17 @@ async fn serve(shared: Arc<Shared>, sockets: Vec<Bound>, mut changes: mpsc::Rece
                     Ok(Phase::Serving) | Err(_) => Duration::ZERO,
                 };
             }
-            Some(change) = changes.recv() => apply(change, &mut listeners, &worker).await,
+            Some(change) = changes.recv() => {
+                apply(change, &mut listeners, &worker).await;
+                schedules = jobs::start(&worker, &runs);
+            }
         }
     };
+    drop(schedules);
+    let deadline = tokio::time::Instant::now() + timeout;
     listeners.close_all().await;
     let cut = worker.connections.drain(|_| true, timeout).await;
+    let cut = cut + runs.end(deadline).await;
     shared.cut.fetch_add(cut, Ordering::Relaxed);
     sweeping.abort();
 }

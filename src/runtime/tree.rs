@@ -9,8 +9,9 @@ use crate::blocks::backend::Backend;
 use crate::blocks::cors::Cors;
 use crate::blocks::endpoint::Endpoint;
 use crate::blocks::files::Files;
+use crate::blocks::job::Job;
 use crate::blocks::server::Server;
-use crate::blocks::settings::Settings;
+use crate::blocks::settings::{DevProxy, Settings};
 use crate::blocks::spa::Spa;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceMap, Span, code};
 use crate::error::page::Page;
@@ -28,6 +29,8 @@ pub struct Tree {
     pub settings: Settings,
     /// Ports with their servers.
     pub listeners: Vec<Listener>,
+    /// What is to be sent without a client.
+    pub jobs: Vec<Arc<Job>>,
     /// Documents that are to be fetched, such as key sets.
     pub remotes: Vec<Arc<dyn Renew>>,
     /// Defined backends, by label.
@@ -137,6 +140,7 @@ impl Tree {
                 }
             }
         }
+        check_dev_proxies(&settings, &listeners, diagnostics);
         let metrics = settings.observe.metrics.is_some();
         let series = metrics.then(ClientSeries::new);
         for listener in listeners.iter_mut().filter(|_| metrics) {
@@ -147,6 +151,7 @@ impl Tree {
             settings,
             listeners,
             series,
+            jobs: Vec::new(),
             remotes: Vec::new(),
             backends: BTreeMap::new(),
             kept: Kept::default(),
@@ -162,6 +167,19 @@ impl Tree {
     /// Where a request to a port and host is counted, if it is; `host` as below.
     pub fn requests(&self, port: u16, host: &str) -> Option<&Requests> {
         Some(self.listener(port)?.series.as_ref()?.requests(host))
+    }
+
+    /// The mapping of a TLS port for development.
+    pub fn dev_proxy(&self, port: u16) -> Option<&DevProxy> {
+        let proxies = &self.settings.https_dev_proxy;
+        proxies.iter().find(|proxy| proxy.tls_port == port)
+    }
+
+    /// All ports that are listened on.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        let proxies = self.settings.https_dev_proxy.iter();
+        let listeners = self.listeners.iter().map(|listener| listener.port);
+        listeners.chain(proxies.map(|proxy| proxy.tls_port))
     }
 
     /// The server of a host and port; `host` without port, in any case.
@@ -204,6 +222,28 @@ impl Tree {
     pub fn backend_state(&self, label: &str) -> Value<'_> {
         let backend = self.backends.get(label);
         backend.map_or(Value::Absent, |backend| backend.state())
+    }
+}
+
+/// The target of each is a port that is served without TLS, its own port is free.
+fn check_dev_proxies(settings: &Settings, listeners: &[Listener], diagnostics: &mut Diagnostics) {
+    let find = |port| listeners.iter().find(|listener| listener.port == port);
+    for proxy in &settings.https_dev_proxy {
+        let (port, target) = (proxy.tls_port, proxy.target);
+        let why = if find(port).is_some() {
+            format!("port {port} is that of a server")
+        } else {
+            match find(target) {
+                None => format!("port {target} is not served"),
+                Some(Listener { tls: Some(_), .. }) => format!("port {target} speaks TLS itself"),
+                Some(Listener { tls: None, .. }) => continue,
+            }
+        };
+        let message = format!(
+            "invalid value for {}: `{port}:{target}`: {why}",
+            proxy.origin
+        );
+        diagnostics.push(Diagnostic::error(code::SETTING, proxy.span, message));
     }
 }
 

@@ -97,7 +97,7 @@ impl Plan {
         Some(plan)
     }
 
-    /// The same of an error handler, which may be without an answer.
+    /// The same of an error handler or a job, which may be without an answer.
     pub fn of_handler(reader: Reader<'_>, definitions: &Definitions<'_>) -> Option<Self> {
         Self::collect(reader, definitions, None)
     }
@@ -126,7 +126,11 @@ impl Plan {
         if let Some((name, span, proxy)) = defined {
             add(&name, span, proxy.map(|p| Action::Proxy(Box::new(p))));
         }
-        for block in reader.blocks("proxy") {
+        let parts = |name| {
+            let known = reader.schema().block(name).is_some();
+            known.then(|| reader.blocks(name)).into_iter().flatten()
+        };
+        for block in parts("proxy") {
             let inner = Reader::new(cx, block, &proxy::SCHEMA);
             let action = Proxy::read(inner, definitions).map(|p| Action::Proxy(Box::new(p)));
             add(name_of(inner), inner.span(), action);
@@ -136,8 +140,8 @@ impl Plan {
             let action = Request::read(inner, definitions).map(|r| Action::Request(Box::new(r)));
             add(name_of(inner), inner.span(), action);
         }
-        let response = reader
-            .inner("response")
+        let response = parts("response")
+            .next()
             .map(|block| Response::read(Reader::new(cx, block, &response::SCHEMA)));
         calls.sort_by_key(|call| call.span);
         if broken {

@@ -90,6 +90,17 @@ impl Reads {
         reads
     }
 
+    /// The analysis of a job.
+    pub fn of_job(plan: &Plan, log_fields: Option<&Program>) -> Self {
+        let mut reads = Self {
+            calls: Some(Vec::new()),
+            ..Self::default()
+        };
+        reads.add_all(log_fields.into_iter());
+        reads.add_plan(plan, &RequestModifiers::default());
+        reads
+    }
+
     fn add_plan(&mut self, plan: &Plan, modifiers: &RequestModifiers) {
         self.form_modifier |= !modifiers.form.is_empty();
         for call in &plan.calls {

@@ -25,7 +25,7 @@ use crate::error::page::Page;
 use crate::expr::Program;
 use std::sync::Arc;
 
-mod tls;
+pub(crate) mod tls;
 
 pub use tls::ServerTls;
 

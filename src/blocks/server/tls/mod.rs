@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 mod client;
+pub(crate) mod dev;
 
 /// The block's table.
 pub(super) static SCHEMA: BlockSchema = BlockSchema {
@@ -124,7 +125,7 @@ impl ServerTls {
             first.get_or_insert_with(|| Arc::new(key));
         }
         if reader.inner("server_certificate").is_none() {
-            first = self_signed(reader).map(Arc::new);
+            first = own_certificate(reader).map(Arc::new);
         }
         let verifier = client::verifier(reader);
         let certificates = Certificates {
@@ -145,33 +146,11 @@ impl ServerTls {
     }
 }
 
-/// A certificate of no authority for this machine's own names, for trying things out.
-fn self_signed(reader: Reader<'_>) -> Option<CertifiedKey> {
+/// A certificate for this machine's own names.
+fn own_certificate(reader: Reader<'_>) -> Option<CertifiedKey> {
     const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
-    const VALID: Duration = Duration::from_secs(12 * 60 * 60);
-    /// For clients whose clock is a little behind.
-    const LEEWAY: Duration = Duration::from_secs(60);
-    let make = || -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), rcgen::Error> {
-        let key = rcgen::KeyPair::generate()?;
-        let mut params = rcgen::CertificateParams::new(NAMES.map(str::to_owned))?;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let epoch = rcgen::date_time_ymd(1970, 1, 1);
-        params.not_before = epoch + now.saturating_sub(LEEWAY);
-        params.not_after = epoch + now + VALID;
-        params
-            .distinguished_name
-            .push(rcgen::DnType::CommonName, NAMES[0]);
-        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
-        let certificate = params.self_signed(&key)?;
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        Ok((certificate.der().clone(), key.into()))
-    };
-    match make() {
-        Ok((certificate, key)) => any_supported_type(&key)
-            .ok()
-            .map(|key| CertifiedKey::new(vec![certificate], key)),
+    match self_signed(NAMES.map(str::to_owned).to_vec()) {
+        Ok(certificate) => Some(certificate),
         Err(error) => {
             let message = format!("`tls`: no self-signed certificate could be made: {error}");
             reader
@@ -180,6 +159,30 @@ fn self_signed(reader: Reader<'_>) -> Option<CertifiedKey> {
             None
         }
     }
+}
+
+/// A certificate of no authority, for trying things out.
+fn self_signed(names: Vec<String>) -> Result<CertifiedKey, Box<dyn std::error::Error>> {
+    const VALID: Duration = Duration::from_secs(12 * 60 * 60);
+    /// For clients whose clock is a little behind.
+    const LEEWAY: Duration = Duration::from_secs(60);
+    let key = rcgen::KeyPair::generate()?;
+    let name = names.first().cloned().unwrap_or_default();
+    let mut params = rcgen::CertificateParams::new(names)?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + now.saturating_sub(LEEWAY);
+    params.not_after = epoch + now + VALID;
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, name);
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    let certificate = params.self_signed(&key)?;
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let key = any_supported_type(&key)?;
+    Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
 }
 
 fn certificate(reader: Reader<'_>) -> Option<(CertifiedKey, Vec<String>)> {
