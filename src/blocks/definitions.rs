@@ -9,7 +9,7 @@
 use super::access::login::{self, Login};
 use super::access::remote::Renew;
 use super::access::{self, Control};
-use super::backend::{self, Backend};
+use super::backend::{self, Backend, Outbound};
 use super::context::Context;
 use super::job::{self, Job};
 use super::jwt_signing_profile::{self, Profiles};
@@ -69,6 +69,7 @@ pub struct Definitions<'a> {
     /// What is known while loading.
     pub cx: &'a Context<'a>,
     body: &'a Body,
+    outbound: &'a Outbound,
     backends: RefCell<BTreeMap<String, State<Backend>>>,
     path: RefCell<Vec<String>>,
     controls: RefCell<BTreeMap<String, Option<Arc<Control>>>>,
@@ -84,7 +85,7 @@ impl std::fmt::Debug for Definitions<'_> {
 
 impl<'a> Definitions<'a> {
     /// Checks labels; nothing is read yet.
-    pub fn new(cx: &'a Context<'a>, body: &'a Body) -> Self {
+    pub fn new(cx: &'a Context<'a>, body: &'a Body, outbound: &'a Outbound) -> Self {
         let start = Span::new(SourceId(0), 0..0);
         let header = body.blocks.first().map_or(start, Block::header);
         // Attributes are only warned about, elsewhere.
@@ -98,6 +99,7 @@ impl<'a> Definitions<'a> {
         let definitions = Self {
             cx,
             body,
+            outbound,
             backends: RefCell::default(),
             path: RefCell::default(),
             controls: RefCell::default(),
@@ -106,6 +108,11 @@ impl<'a> Definitions<'a> {
         };
         definitions.check_labels();
         definitions
+    }
+
+    /// What all backends have in common.
+    pub(super) fn outbound(&self) -> &'a Outbound {
+        self.outbound
     }
 
     /// The defined backends, by label.

@@ -8,6 +8,7 @@
 pub mod access;
 pub mod api;
 pub mod backend;
+mod certificates;
 pub mod client_authentication;
 pub mod context;
 pub mod cors;

@@ -12,12 +12,14 @@ mod observe;
 
 pub use observe::{Collector, MetricsExporter, Observe, Protocol, Traces};
 
+use super::certificates::sound_certificates;
 use super::fingerprint::Fingerprint;
 use super::reader::Reader;
 use super::schema::{AttributeSchema, BlockSchema, Kind, Labels};
 use crate::diagnostic::{Diagnostic, Span, code};
 use http::HeaderName;
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -274,8 +276,8 @@ pub struct Settings {
     pub accept_forwarded_url: ForwardedUrl,
     /// `bind_address`; empty: all addresses.
     pub bind_addresses: Vec<IpAddr>,
-    /// `ca_file`
-    pub ca_file: Option<PathBuf>,
+    /// The authorities of `ca_file`, trusted for backends besides the system's.
+    pub authorities: Vec<CertificateDer<'static>>,
     /// `default_port`
     pub default_port: u16,
     /// `health_path`
@@ -481,7 +483,7 @@ impl Settings {
         Self {
             accept_forwarded_url: forwarded_url(&lookup),
             bind_addresses: bind_addresses(&lookup),
-            ca_file: ca_file(&lookup),
+            authorities: authorities(&lookup),
             default_port: lookup.port("default_port", 8080),
             health_path: health_path(text("health_path")),
             https_dev_proxy: dev_proxies(&lookup),
@@ -613,11 +615,24 @@ fn watch(lookup: &Lookup<'_>) -> Watch {
     }
 }
 
-fn ca_file(lookup: &Lookup<'_>) -> Option<PathBuf> {
-    match lookup.overrides.get("ca_file") {
-        Some((value, _)) => Some(PathBuf::from(value)),
-        None => lookup.reader.path("ca_file").map(|path| path.value),
-    }
+fn authorities(lookup: &Lookup<'_>) -> Vec<CertificateDer<'static>> {
+    let (path, origin, span) = match lookup.overrides.get("ca_file") {
+        Some((value, origin)) => (PathBuf::from(value), origin, None),
+        None => match lookup.reader.path("ca_file") {
+            Some(path) => (path.value, "`ca_file`".to_owned(), Some(path.span)),
+            None => return Vec::new(),
+        },
+    };
+    lookup.reader.cx.watch(&path);
+    let read = match std::fs::read(&path) {
+        Ok(bytes) if bytes.is_empty() => Err("it is empty".to_owned()),
+        Ok(bytes) => sound_certificates(&bytes),
+        Err(error) => Err(error.to_string()),
+    };
+    read.unwrap_or_else(|why| {
+        lookup.refuse(&origin, &path.display().to_string(), span, &why);
+        Vec::new()
+    })
 }
 
 fn strip_secure_cookies(lookup: &Lookup<'_>) -> bool {

@@ -8,6 +8,7 @@ mod print;
 pub use print::effective;
 
 use crate::blocks::access::login::Logins;
+use crate::blocks::backend::Outbound;
 use crate::blocks::jwt_signing_profile::Profiles;
 use crate::blocks::server::Server;
 use crate::blocks::settings::{LogSettings, Overrides, Settings};
@@ -201,7 +202,8 @@ fn build(
     loaded.log = settings.log.clone();
     cx.switch_metrics(settings.observe.metrics.is_some());
 
-    let definitions = Definitions::new(&cx, &document.definitions);
+    let outbound = Outbound::new(&cx, &settings, &options.env);
+    let definitions = Definitions::new(&cx, &document.definitions, &outbound);
     let alone = document.servers.len() < 2;
     let servers: Vec<Server> = document
         .servers
@@ -220,6 +222,7 @@ fn build(
     let jobs = definitions.jobs();
     let (remotes, backends) = (definitions.remotes(), definitions.backends());
     drop(definitions);
+    drop(outbound);
     let findings = cx.finish();
     diagnostics.extend(findings.diagnostics);
     loaded.files = findings.files;

@@ -9,6 +9,7 @@ use super::scope::CallScope;
 use super::tunnel::Tunnel;
 use super::worker::Worker;
 use super::{headers, token, trace, websocket};
+use crate::blocks::backend::health::Health;
 use crate::blocks::backend::throttle::Throttle;
 use crate::blocks::backend::token_request::Tokens;
 use crate::blocks::backend::{Backend, Origin, text_of};
@@ -17,7 +18,7 @@ use crate::blocks::response::set_response_status;
 use crate::blocks::{form, path};
 use crate::error::{Error, Kind};
 use crate::expr::{Program, Scope};
-use crate::oauth::client::token_cache::{AfterRefusal, Retries, Token};
+use crate::oauth::client::token_cache::{AfterRefusal, Retries, Token, TokenEntry};
 use crate::telemetry::{Level, sink};
 use crate::upstream::{ChangeOfProtocol, OpenedFor, UpstreamError};
 use bytes::Bytes;
@@ -154,7 +155,12 @@ pub async fn send(
         // Boxed: only without a token at hand is there something to wait for.
         None => Box::pin(token::all(backend, *facts.uid, scope, worker)).await?,
     };
-    if let Some(token) = &tokens.oauth2 {
+    if let Some(health) = &backend.instance.health
+        && health.is_unhealthy()
+    {
+        check_health(backend, health, scope)?;
+    }
+    if let Some((token, _)) = &tokens.oauth2 {
         let value = token.authorization().clone();
         outgoing.headers.insert(header::AUTHORIZATION, value);
     }
@@ -185,8 +191,20 @@ pub async fn send(
     };
     match &tokens.oauth2 {
         None => sent.once(outgoing, 0).await,
-        Some(token) => Box::pin(sent.with_token(outgoing, Arc::clone(token))).await,
+        Some((token, entry)) => {
+            let sending = sent.with_token(outgoing, Arc::clone(token), entry);
+            Box::pin(sending).await
+        }
     }
+}
+
+/// An unhealthy origin gets requests only where the configuration says so.
+fn check_health(backend: &Backend, health: &Health, scope: &dyn Scope) -> Result<(), Error> {
+    if backend.use_when_unhealthy(scope)? {
+        return Ok(());
+    }
+    let why = format!("the origin is unhealthy: {}", health.snapshot().error);
+    Err(Error::new(Kind::BackendUnhealthy, why).in_block(&backend.label))
 }
 
 /// Path, modifiers, basic credentials, prefix.
@@ -327,6 +345,7 @@ impl Sending<'_> {
         &self,
         mut outgoing: Box<Outgoing>,
         mut token: Arc<Token>,
+        entry: &Arc<TokenEntry>,
     ) -> Result<Response<Content>, Error> {
         let Some(oauth2) = &self.backend.instance.oauth2 else {
             return self.once(outgoing, 0).await;
@@ -340,19 +359,12 @@ impl Sending<'_> {
                 return Ok(response);
             }
             let Some(mut again) = again else {
-                oauth2
-                    .entry
-                    .refused(
-                        &token,
-                        &mut Retries::new(0),
-                        token::oauth2_fetcher(oauth2, *self.facts.uid, self.scope, self.worker),
-                    )
-                    .await
-                    .ok();
+                entry.drop_refused(&token);
                 return Ok(response);
             };
-            let fetch = token::oauth2_fetcher(oauth2, *self.facts.uid, self.scope, self.worker);
-            match oauth2.entry.refused(&token, &mut retries, fetch).await {
+            let fetch =
+                token::oauth2_fetcher(&oauth2.client, *self.facts.uid, self.scope, self.worker);
+            match entry.refused(&token, &mut retries, fetch).await {
                 Ok(AfterRefusal::HandOn) => return Ok(response),
                 Ok(AfterRefusal::Retry(newer)) => {
                     // Given up, its connection is not reused; read to the end it would be.

@@ -262,6 +262,9 @@ impl BackendEntry {
         if self.retry > 0 {
             entry.number("token_request_retry", u64::from(self.retry));
         }
+        if let Some(proxy) = &origin.proxy {
+            entry.string("proxy", proxy.address().as_bytes());
+        }
         if let Some((Some(kind), _)) = &self.error {
             entry.string("error_type", kind.as_bytes());
         }

@@ -19,6 +19,7 @@ pub mod file;
 pub mod handling;
 pub mod handshake;
 pub mod headers;
+mod health;
 mod jobs;
 pub mod listener;
 pub mod message;

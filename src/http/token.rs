@@ -7,15 +7,15 @@ use super::exchange::Exchange;
 use super::request_id::RequestId;
 use super::scope::AnswerScope;
 use super::worker::Worker;
-use crate::blocks::backend::token_request::{TokenRequest, Tokens};
+use crate::blocks::backend::token_request::{TokenRequest, TokenSource, Tokens};
 use crate::blocks::backend::{Backend, Origin, text_of};
 use crate::blocks::form;
 use crate::blocks::modifiers::evaluate;
-use crate::blocks::oauth2::OAuth2;
+use crate::blocks::oauth2::{OAuth2, Prepared, TokenClient};
 use crate::clock::Clock;
 use crate::error::{Error, Kind};
 use crate::expr::{Scope, Snapshot};
-use crate::oauth::client::token_cache::{Token, TokenError};
+use crate::oauth::client::token_cache::{Token, TokenEntry, TokenError};
 use crate::oauth::client::token_request::TokenRequest as FormRequest;
 use crate::oauth::client::token_response::{
     FailureKind, FetchFailure, FetchedToken, Lifetime, MAX_BODY_BYTES, TokenResponse, TokenType,
@@ -45,8 +45,8 @@ pub async fn all(
         Some(oauth2) => Some(of_oauth2(oauth2, uid, scope, worker).await?),
     };
     let mut requested = Vec::with_capacity(instance.token_requests.len());
-    for request in &instance.token_requests {
-        requested.push(of_request(request, uid, scope, worker).await?);
+    for source in &instance.token_requests {
+        requested.push(of_request(source, uid, scope, worker).await?);
     }
     Ok(Tokens { oauth2, requested })
 }
@@ -56,28 +56,29 @@ async fn of_oauth2(
     uid: RequestId,
     scope: &dyn Scope,
     worker: &Rc<Worker>,
-) -> Result<Arc<Token>, Error> {
-    if let Some(token) = oauth2.entry.cached() {
-        return Ok(token);
+) -> Result<(Arc<Token>, Arc<TokenEntry>), Error> {
+    let refused = |why| Error::new(Kind::BackendTokenRequest, why).in_block(&oauth2.label);
+    let entry = oauth2.entry(scope).map_err(refused)?;
+    if let Some(token) = entry.cached() {
+        return Ok((token, entry));
     }
     // A fault of this request alone is not for those who share the token.
-    oauth2
-        .check(scope)
-        .map_err(|why| Error::new(Kind::BackendTokenRequest, why).in_block(&oauth2.label))?;
-    oauth2
-        .entry
-        .token(oauth2_fetcher(oauth2, uid, scope, worker))
+    oauth2.client.check(scope).map_err(refused)?;
+    let token = entry
+        .token(oauth2_fetcher(&oauth2.client, uid, scope, worker))
         .await
-        .map_err(|error| failed(&oauth2.label, &error))
+        .map_err(|error| failed(&oauth2.label, &error))?;
+    Ok((token, entry))
 }
 
 async fn of_request(
-    request: &Arc<TokenRequest>,
+    source: &TokenSource,
     uid: RequestId,
     scope: &dyn Scope,
     worker: &Rc<Worker>,
 ) -> Result<Arc<Token>, Error> {
-    if let Some(token) = request.entry.cached() {
+    let TokenSource { request, entry } = source;
+    if let Some(token) = entry.cached() {
         return Ok(token);
     }
     // As above: found before others may wait for it.
@@ -92,8 +93,7 @@ async fn of_request(
         let worker = Rc::clone(&worker);
         Box::pin(async move { ask(&request, uid, &*scope, &worker).await })
     };
-    request
-        .entry
+    entry
         .token(fetch)
         .await
         .map_err(|error| failed(&request.owner, &error))
@@ -102,18 +102,17 @@ async fn of_request(
 /// How the cache gets a token. The fetch belongs to the cache: it goes on when the request that
 /// began it leaves, so it takes along what its expressions read.
 pub fn oauth2_fetcher(
-    oauth2: &Arc<OAuth2>,
+    client: &Arc<TokenClient>,
     uid: RequestId,
     scope: &dyn Scope,
     worker: &Rc<Worker>,
 ) -> impl Fn() -> Fetch + 'static {
-    let programs = oauth2.backend.programs().chain(oauth2.assertion());
-    let scope = Rc::new(Snapshot::of(programs, scope));
-    let (oauth2, worker) = (Arc::clone(oauth2), Rc::clone(worker));
+    let scope = Rc::new(Snapshot::of(client.programs(), scope));
+    let (client, worker) = (Arc::clone(client), Rc::clone(worker));
     move || {
-        let (oauth2, scope) = (Arc::clone(&oauth2), Rc::clone(&scope));
+        let (client, scope) = (Arc::clone(&client), Rc::clone(&scope));
         let worker = Rc::clone(&worker);
-        Box::pin(async move { fetch(&oauth2, uid, &*scope, &worker).await })
+        Box::pin(async move { fetch(&client, uid, &*scope, &worker).await })
     }
 }
 
@@ -306,22 +305,24 @@ async fn ask(
 
 /// Sends the token request of an `oauth2` block.
 async fn fetch(
-    oauth2: &Arc<OAuth2>,
+    client: &TokenClient,
     uid: RequestId,
     scope: &dyn Scope,
     worker: &Rc<Worker>,
 ) -> Result<FetchedToken, FetchFailure> {
-    let endpoint = oauth2.token_endpoint.as_str();
+    let endpoint = client.token_endpoint.as_str();
     let failure = |(kind, why): (FailureKind, String)| {
         FetchFailure::new(kind, format!("token request to {endpoint} failed: {why}"))
     };
-    let request = oauth2
+    let Prepared { request, given } = client
         .request(scope)
         .map_err(|why| failure((FailureKind::Internal, why)))?;
-    let (name, backend) = (Name::both("oauth2"), &oauth2.backend);
+    let (name, backend) = (Name::both("oauth2"), &client.backend);
     let sent = post(request, endpoint, backend, name, uid, scope, worker);
     let (parts, body) = sent.await.map_err(failure)?;
-    parse(&parts, &body, endpoint, &oauth2.secrets())
+    let mut secrets = client.secrets();
+    secrets.extend(&given);
+    parse(&parts, &body, endpoint, &secrets)
 }
 
 /// Sends a request to a token endpoint.

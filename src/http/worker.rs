@@ -167,6 +167,7 @@ async fn serve(shared: Arc<Shared>, sockets: Vec<Bound>, mut changes: mpsc::Rece
     let mut listeners = Listeners::default();
     listeners.open(sockets, &worker);
     super::remote::start(&worker);
+    super::health::start(&worker);
     let runs = Rc::default();
     let mut schedules = jobs::start(&worker, &runs);
     let sweeping = tokio::task::spawn_local(connection::sweep(Rc::clone(&worker)));
@@ -200,6 +201,7 @@ async fn apply(change: Change, listeners: &mut Listeners, worker: &Rc<Worker>) {
     listeners.open(change.open, worker);
     listeners.close(&change.close).await;
     super::remote::start(worker);
+    super::health::start(worker);
     if change.retired.is_empty() {
         return;
     }

@@ -9,8 +9,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use http::HeaderValue;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -65,57 +63,6 @@ impl Resolver {
             Some((asked, addresses)) if now.duration_since(asked) < STALE => Ok(addresses),
             _ => Err(fault),
         }
-    }
-}
-
-/// Longest head of a proxy's answer to `CONNECT`.
-const TUNNEL_HEAD: usize = 8 * 1024;
-
-/// Asks the proxy at the other end of `stream` for a tunnel to `host:port`.
-pub(super) async fn tunnel(
-    stream: &mut TcpStream,
-    host: &str,
-    port: u16,
-    authorization: Option<&HeaderValue>,
-) -> io::Result<()> {
-    let host = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    };
-    let mut head =
-        format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n").into_bytes();
-    if let Some(value) = authorization {
-        head.extend_from_slice(b"Proxy-Authorization: ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
-    }
-    head.extend_from_slice(b"\r\n");
-    stream.write_all(&head).await?;
-    // Byte by byte, so that nothing of the tunnel is taken; the head is short and this is rare.
-    let mut answer = Vec::with_capacity(256);
-    while !answer.ends_with(b"\r\n\r\n") {
-        if answer.len() >= TUNNEL_HEAD {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the answer is too long",
-            ));
-        }
-        answer.push(stream.read_u8().await?);
-    }
-    let status = answer
-        .strip_prefix(b"HTTP/1.")
-        .and_then(|rest| rest.get(1..5));
-    match status {
-        Some([b' ', b'2', _, _]) => Ok(()),
-        Some([b' ', status @ ..]) => Err(io::Error::other(format!(
-            "the answer has the status {}",
-            String::from_utf8_lossy(status)
-        ))),
-        _ => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the answer is no HTTP",
-        )),
     }
 }
 

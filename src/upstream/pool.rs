@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
@@ -15,6 +16,12 @@ use super::target::Limit;
 
 pub(super) type H1 = http1::SendRequest<RequestBody>;
 pub(super) type H2 = http2::SendRequest<RequestBody>;
+
+/// What a pool may send a second time: so many at once, so many a second, and so large a part of all
+/// requests. An origin that closes all connections gets no flood on top.
+const RETRIES_AT_ONCE: f64 = 100.0;
+const RETRIES_A_SECOND: f64 = 10.0;
+const RETRIES_A_REQUEST: f64 = 0.2;
 
 /// Turns that the task of a connection gets to become ready.
 const YIELDS: usize = 3;
@@ -37,8 +44,18 @@ pub(super) struct Pool {
     /// The newest HTTP/2 connection; older ones end with their last response.
     shared: RefCell<Option<(H2, Instant)>>,
     used: Cell<Instant>,
+    /// Whether the limit counts this pool among those with idle connections.
+    counted: Cell<bool>,
+    retries: Retries,
     limit: Arc<Limit>,
     options: Options,
+}
+
+/// How many requests may be sent a second time.
+struct Retries {
+    left: Cell<f64>,
+    filled: Cell<Instant>,
+    requests: Cell<u32>,
 }
 
 impl Pool {
@@ -47,14 +64,55 @@ impl Pool {
             idle: RefCell::default(),
             shared: RefCell::default(),
             used: Cell::new(Instant::now()),
+            counted: Cell::new(false),
+            retries: Retries {
+                left: Cell::new(RETRIES_AT_ONCE),
+                filled: Cell::new(Instant::now()),
+                requests: Cell::new(0),
+            },
             limit,
             options,
         })
     }
 
+    /// Whether another worker keeps connections to the same backend. A request that opens one of its
+    /// own then does so only because of the worker it came to.
+    pub(super) fn kept_elsewhere(&self) -> bool {
+        let own = usize::from(self.counted.get());
+        self.limit.keeping().load(Ordering::Relaxed) > own
+    }
+
+    /// Takes a retry out of what is left of them.
+    pub(super) fn may_retry(&self, now: Instant) -> bool {
+        let Retries {
+            left,
+            filled,
+            requests,
+        } = &self.retries;
+        let earned = now.duration_since(filled.replace(now)).as_secs_f64() * RETRIES_A_SECOND
+            + f64::from(requests.replace(0)) * RETRIES_A_REQUEST;
+        let available = (left.get() + earned).min(RETRIES_AT_ONCE);
+        let may = available >= 1.0;
+        left.set(if may { available - 1.0 } else { available });
+        may
+    }
+
+    fn count(&self, keeps: bool) {
+        if self.counted.replace(keeps) == keeps {
+            return;
+        }
+        if keeps {
+            self.limit.keeping().fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.limit.keeping().fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// A connection that is open as far as is known.
     pub(super) async fn checkout(&self, now: Instant) -> Option<Connection> {
         self.used.set(now);
+        let requests = &self.retries.requests;
+        requests.set(requests.get().saturating_add(1));
         if let Some((shared, born)) = &*self.shared.borrow()
             && !shared.is_closed()
             && now.duration_since(*born) < self.options.max_age
@@ -101,6 +159,8 @@ impl Pool {
             born,
             since: now,
         });
+        drop(idle);
+        self.count(true);
     }
 
     /// Closes what has aged. Returns whether nothing is left.
@@ -124,11 +184,21 @@ impl Pool {
         }) {
             *shared = None;
         }
-        idle.is_empty() && shared.is_none() && unused >= Duration::from_secs(1)
+        let empty = idle.is_empty();
+        if empty {
+            self.count(false);
+        }
+        empty && shared.is_none() && unused >= Duration::from_secs(1)
     }
 
     pub(super) fn idle_count(&self) -> usize {
         self.idle.borrow().len()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.count(false);
     }
 }
 

@@ -12,6 +12,7 @@ use rustls_pki_types::ServerName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::UpstreamError;
+use super::proxy::ForwardProxy;
 use super::watch::TargetSeries;
 
 /// TLS towards one origin.
@@ -23,21 +24,10 @@ pub struct Tls {
     pub server_name: ServerName<'static>,
 }
 
-/// A proxy on the way to the origin: http requests go through it in absolute form, https ones in a
-/// tunnel (`CONNECT`).
-#[derive(Clone, PartialEq, Eq)]
-pub struct ForwardProxy {
-    /// Name or address, IPv6 without brackets.
-    pub host: Box<str>,
-    /// The port.
-    pub port: u16,
-    /// Value of `Proxy-Authorization`.
-    pub authorization: Option<HeaderValue>,
-}
-
-impl fmt::Debug for ForwardProxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ForwardProxy({}:{})", self.host, self.port)
+impl Tls {
+    /// Whether connections can be shared.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &other.config) && self.server_name == other.server_name
     }
 }
 
@@ -160,9 +150,7 @@ impl PartialEq for Target {
             && a.disable_connection_reuse == b.disable_connection_reuse
             && match (&a.tls, &b.tls) {
                 (None, None) => true,
-                (Some(a), Some(b)) => {
-                    Arc::ptr_eq(&a.config, &b.config) && a.server_name == b.server_name
-                }
+                (Some(a), Some(b)) => a.is_same(b),
                 (Some(_), None) | (None, Some(_)) => false,
             }
     }
@@ -189,6 +177,8 @@ pub struct Limit {
     connections: Arc<Semaphore>,
     waiting: AtomicUsize,
     max_waiting: usize,
+    /// Pools, of all workers, that keep idle connections.
+    keeping: AtomicUsize,
 }
 
 impl Limit {
@@ -202,6 +192,7 @@ impl Limit {
             connections: Arc::new(Semaphore::new(connections)),
             waiting: AtomicUsize::new(0),
             max_waiting,
+            keeping: AtomicUsize::new(0),
         })
     }
 
@@ -213,6 +204,12 @@ impl Limit {
     /// Connections that could be opened now.
     pub fn available(&self) -> usize {
         self.connections.available_permits()
+    }
+
+    /// Pools, of all workers, that keep idle connections. Each worker updates it when its own begins
+    /// or ceases to, not with each request.
+    pub(super) fn keeping(&self) -> &AtomicUsize {
+        &self.keeping
     }
 
     pub(super) async fn acquire(&self) -> Result<OwnedSemaphorePermit, UpstreamError> {

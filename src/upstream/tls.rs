@@ -8,13 +8,31 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+/// A certificate of the gateway's own for an origin that asks for one.
+#[derive(Debug)]
+pub struct ClientCertificate {
+    /// The chain, own certificate first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl Clone for ClientCertificate {
+    fn clone(&self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+        }
+    }
+}
+
 /// What a backend's TLS is made of.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct TlsSettings {
     /// Authorities trusted besides the system's.
     pub extra_roots: Vec<CertificateDer<'static>>,
-    /// Shown when an origin asks: the chain, own certificate first, and its key.
-    pub client_certificate: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    /// Shown when an origin asks.
+    pub client_certificate: Option<ClientCertificate>,
     /// Takes any certificate.
     pub disable_certificate_validation: bool,
     /// Offers `h2` before `http/1.1`.
@@ -34,7 +52,7 @@ pub fn client_config(settings: TlsSettings) -> Result<Arc<ClientConfig>, Error> 
         builder.with_custom_certificate_verifier(verifier(settings.extra_roots, provider)?)
     };
     let mut config = match settings.client_certificate {
-        Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+        Some(ClientCertificate { chain, key }) => builder.with_client_auth_cert(chain, key)?,
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = if settings.http2 {

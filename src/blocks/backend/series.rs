@@ -65,9 +65,12 @@ impl Series {
         let hostname = hostname.unwrap_or_else(|| destination.target.authority());
         let instance = Arc::downgrade(instance);
         let values = [&*self.label, hostname, &origin];
-        // Without health checks it is up.
         self.registry.read(&families::BACKEND_UP, &values, move || {
-            instance.upgrade().map(|_| 1.0)
+            let instance = instance.upgrade()?;
+            // Without health checks it is up.
+            let health = instance.health.as_ref();
+            let down = health.is_some_and(|health| health.is_unhealthy());
+            Some(if down { 0.0 } else { 1.0 })
         });
     }
 }

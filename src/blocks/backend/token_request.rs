@@ -116,37 +116,55 @@ pub struct TokenRequest {
     pub body: Content,
     /// `expected_status`
     pub expected_status: Option<Program>,
-    /// The token.
-    pub entry: Arc<TokenEntry>,
     token: Program,
     ttl: Program,
+}
+
+/// A request for a token, and where the token is kept. They are apart, so that a fetch under way keeps
+/// alive nothing that a reload has dropped.
+#[derive(Debug)]
+pub struct TokenSource {
+    /// The request.
+    pub request: Arc<TokenRequest>,
+    /// The token.
+    pub entry: Arc<TokenEntry>,
 }
 
 /// The tokens that a request is sent with. A token for one use is known here alone.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens {
-    /// That of `oauth2`.
-    pub oauth2: Option<Arc<Token>>,
+    /// That of `oauth2`, and where it is kept.
+    pub oauth2: Option<(Arc<Token>, Arc<TokenEntry>)>,
     /// Those of the token requests, in their order.
     pub requested: Vec<Arc<Token>>,
 }
 
-impl TokenRequest {
-    /// Reads all of a backend.
-    pub fn read_all(
+impl TokenSource {
+    /// Reads all of a backend. What is kept of their tokens is known by `owner`.
+    pub(super) fn read_all(
         reader: Reader<'_>,
-        owner: &Arc<str>,
+        label: &Arc<str>,
+        owner: &str,
         definitions: &Definitions<'_>,
-    ) -> Vec<Arc<Self>> {
+    ) -> Vec<Self> {
         check_names(reader);
-        reader
-            .blocks(SCHEMA.name)
-            .map(|block| Reader::new(reader.cx, block, &SCHEMA))
-            .filter_map(|inner| Self::read(inner, owner, definitions))
-            .map(Arc::new)
-            .collect()
+        let sources = reader.blocks(SCHEMA.name).filter_map(|block| {
+            let inner = Reader::new(reader.cx, block, &SCHEMA);
+            let request = TokenRequest::read(inner, label, definitions)?;
+            let identity = Fingerprint::of("token").text(owner);
+            let identity = identity.block(block, definitions);
+            Some(Self {
+                request: Arc::new(request),
+                entry: reader.cx.keep(identity, || {
+                    TokenEntry::new(Settings::default(), Clock::System)
+                }),
+            })
+        });
+        sources.collect()
     }
+}
 
+impl TokenRequest {
     /// Reads the block.
     fn read(reader: Reader<'_>, owner: &Arc<str>, definitions: &Definitions<'_>) -> Option<Self> {
         let backend = Backend::of(reader, definitions);
@@ -167,8 +185,6 @@ impl TokenRequest {
         check_constant(reader, "ttl", ttl.as_ref(), |text| {
             crate::blocks::duration::parse(text).map(drop)
         });
-        let identity = Fingerprint::of("token").text(owner);
-        let identity = identity.block(reader.block, definitions);
         Some(Self {
             name: reader.label().map_or("default", |label| &label.text).into(),
             owner: Arc::clone(owner),
@@ -178,9 +194,6 @@ impl TokenRequest {
             query: ParamModifiers::set_only(reader, "query_params"),
             body: Content::read(reader, &["body", "form_body", "json_body"]),
             expected_status: reader.program("expected_status"),
-            entry: reader.cx.keep(identity, || {
-                TokenEntry::new(Settings::default(), Clock::System)
-            }),
             token: token?,
             ttl: ttl?,
             backend: backend?,

@@ -304,11 +304,7 @@ impl TokenEntry {
         let (waiter, begun) = {
             let mut state = self.lock();
             let now = self.clock.now();
-            if let Some(current) = self.current.load_full()
-                && current.number == token.number
-            {
-                self.drop_token();
-            }
+            self.drop_current(token);
             if retries.used >= retries.limit {
                 return Ok(AfterRefusal::HandOn);
             }
@@ -352,6 +348,13 @@ impl TokenEntry {
         }
     }
 
+    /// Drops a token that its resource answered 401 to, if it is still the current one: for requests
+    /// that cannot be sent again.
+    pub fn drop_refused(&self, token: &Token) {
+        let _state = self.lock();
+        self.drop_current(token);
+    }
+
     /// Forgets the token and the back-off.
     pub fn purge(&self) {
         let mut state = self.lock();
@@ -390,6 +393,14 @@ impl TokenEntry {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every write below leaves the state whole, so a panic elsewhere spoils nothing.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be called with the state locked.
+    fn drop_current(&self, token: &Token) {
+        let current = self.current.load();
+        if current.as_ref().is_some_and(|c| c.number == token.number) {
+            self.drop_token();
+        }
     }
 
     fn drop_token(&self) {

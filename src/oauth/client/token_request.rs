@@ -1,4 +1,4 @@
-//! The request to a token endpoint as plain data (RFC 6749 §4, §2.3.1; RFC 7523; RFC 8707).
+//! The request to a token endpoint as plain data (RFC 6749 §4, §2.3.1; RFC 7523; RFC 8693; RFC 8707).
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Parameters that a block sends itself, so that extra parameters may not name them.
-pub const OWN_PARAMETERS: [&str; 11] = [
+pub const OWN_PARAMETERS: [&str; 16] = [
     "grant_type",
     "scope",
     "username",
@@ -23,6 +23,11 @@ pub const OWN_PARAMETERS: [&str; 11] = [
     "client_assertion_type",
     "audience",
     "resource",
+    "subject_token",
+    "subject_token_type",
+    "actor_token",
+    "actor_token_type",
+    "requested_token_type",
 ];
 
 /// The grant and what belongs to it.
@@ -50,6 +55,15 @@ pub enum Grant<'a> {
         redirect_uri: &'a str,
         /// The verifier, with PKCE.
         code_verifier: Option<&'a SecretString>,
+    },
+    /// `urn:ietf:params:oauth:grant-type:token-exchange` (RFC 8693 §2.1).
+    TokenExchange {
+        /// The token given in exchange, and its type.
+        subject: (&'a SecretString, &'a str),
+        /// The acting party's token, and its type.
+        actor: Option<(&'a SecretString, &'a str)>,
+        /// The type asked for; sent unless empty.
+        requested_type: &'a str,
     },
 }
 
@@ -161,6 +175,23 @@ impl TokenRequest {
                 pair(&mut body, "redirect_uri", redirect_uri);
                 if let Some(verifier) = code_verifier {
                     pair(&mut body, "code_verifier", verifier.expose_secret());
+                }
+            }
+            Grant::TokenExchange {
+                subject: (subject, subject_type),
+                actor,
+                requested_type,
+            } => {
+                let name = "urn:ietf:params:oauth:grant-type:token-exchange";
+                pair(&mut body, "grant_type", name);
+                pair(&mut body, "subject_token", subject.expose_secret());
+                pair(&mut body, "subject_token_type", subject_type);
+                if let Some((actor, actor_type)) = actor {
+                    pair(&mut body, "actor_token", actor.expose_secret());
+                    pair(&mut body, "actor_token_type", actor_type);
+                }
+                if !requested_type.is_empty() {
+                    pair(&mut body, "requested_token_type", requested_type);
                 }
             }
         }

@@ -103,7 +103,7 @@ pub enum Lifetime {
 /// A token as it came.
 #[derive(Clone)]
 pub struct FetchedToken {
-    /// Visible ASCII, not empty.
+    /// Visible ASCII, not empty; blanks only between other characters.
     pub access_token: SecretString,
     /// Its type.
     pub token_type: TokenType,
@@ -218,7 +218,7 @@ pub fn parse_token_response(
     let access_token = text(members.access_token)
         .filter(|token| !token.is_empty())
         .ok_or_else(|| invalid("no `access_token`"))?;
-    if !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !is_sendable(&access_token) {
         return Err(invalid("`access_token` is not visible ASCII"));
     }
     let token_type = match members.token_type.filter(|value| value.get() != "null") {
@@ -240,6 +240,13 @@ pub fn parse_token_response(
         token_type,
         lifetime,
     })
+}
+
+/// RFC 6749 A.12 lets a token hold blanks between other characters. One at an end, or nothing but
+/// blanks, would be another token or none by the time it has been sent.
+fn is_sendable(token: &str) -> bool {
+    let visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    token.trim_ascii() == token && token.bytes().all(visible)
 }
 
 fn members(body: &[u8]) -> Option<Members<'_>> {
@@ -381,7 +388,9 @@ mod tests {
             (r#"{"access_token":""}"#, FailureKind::Invalid),
             (r#"{"access_token":7}"#, FailureKind::Invalid),
             (r#"{"access_token":null}"#, FailureKind::Invalid),
-            (r#"{"access_token":"a b"}"#, FailureKind::Invalid),
+            (r#"{"access_token":" "}"#, FailureKind::Invalid),
+            (r#"{"access_token":"a "}"#, FailureKind::Invalid),
+            (r#"{"access_token":"a\tb"}"#, FailureKind::Invalid),
             (r#"{"access_token":"a\r\nX: y"}"#, FailureKind::Invalid),
             (r#"{"access_token":"ü"}"#, FailureKind::Invalid),
             (
@@ -401,6 +410,7 @@ mod tests {
         for (body, kind) in cases {
             assert_eq!(parse(200, body).unwrap_err().kind, kind, "{body:.60}");
         }
+        assert!(parse(200, r#"{"access_token":"a b"}"#).is_ok());
         for name in ["Bearer", "bearer", "BEARER", "DPoP"] {
             let body = format!(r#"{{"access_token":"t","token_type":"{name}"}}"#);
             assert!(parse(200, &body).is_ok());

@@ -12,7 +12,7 @@
 //! A block with an authority lets in whatever certificate it issued for client authentication; with
 //! a leaf beside it only that leaf. A leaf alone is let in as it is. Of several blocks any may match.
 
-use super::certificates;
+use crate::blocks::certificates::certificates;
 use crate::blocks::reader::Reader;
 use crate::blocks::schema::{AttributeSchema, BlockSchema, Kind, Labels};
 use rustls::client::danger::HandshakeSignatureValid;

@@ -10,13 +10,13 @@
 //! }
 //! ```
 
+use crate::blocks::certificates::{certificates, private_key};
 use crate::blocks::reader::Reader;
 use crate::blocks::schema::{AttributeSchema, BlockSchema, Child, Kind, Labels};
 use crate::blocks::{Definitions, Fingerprint};
 use crate::diagnostic::{Diagnostic, code};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, ResolvesServerCertUsingSni};
 use rustls::sign::CertifiedKey;
@@ -194,7 +194,7 @@ fn certificate(reader: Reader<'_>) -> Option<(CertifiedKey, Vec<String>)> {
         return refuse(reader, "the public key holds no certificate");
     }
     let Some(key) = private_key(&private) else {
-        return refuse(reader, "the private key is neither PEM nor PKCS#8 DER");
+        return refuse(reader, "the private key is neither PEM nor DER");
     };
     let Ok(key) = any_supported_type(&key) else {
         return refuse(reader, "the private key is of a kind that TLS cannot use");
@@ -221,40 +221,6 @@ fn pair(reader: Reader<'_>, inline: &str, file: &str) -> Option<Vec<u8>> {
         return refuse(reader, &format!("it needs `{inline}` or `{file}`"));
     }
     reader.inline_or_file(inline, file).map(|bytes| bytes.value)
-}
-
-fn base64(bytes: &[u8]) -> Option<Vec<u8>> {
-    use ::base64::Engine as _;
-    let compact: Vec<u8> = bytes
-        .iter()
-        .copied()
-        .filter(|b| !b.is_ascii_whitespace())
-        .collect();
-    ::base64::engine::general_purpose::STANDARD
-        .decode(compact)
-        .ok()
-}
-
-fn is_pem(bytes: &[u8]) -> bool {
-    bytes.windows(11).any(|window| window == b"-----BEGIN ")
-}
-
-fn certificates(bytes: &[u8]) -> Vec<CertificateDer<'static>> {
-    if is_pem(bytes) {
-        return CertificateDer::pem_slice_iter(bytes)
-            .filter_map(Result::ok)
-            .collect();
-    }
-    let der = base64(bytes).unwrap_or_else(|| bytes.to_vec());
-    vec![CertificateDer::from(der)]
-}
-
-fn private_key(bytes: &[u8]) -> Option<PrivateKeyDer<'static>> {
-    if is_pem(bytes) {
-        return PrivateKeyDer::from_pem_slice(bytes).ok();
-    }
-    let der = base64(bytes).unwrap_or_else(|| bytes.to_vec());
-    Some(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)))
 }
 
 /// The names a certificate is for, as far as they can be asked for by SNI.
