@@ -204,6 +204,16 @@ fn logins() {
 }
 
 #[test]
+fn protected_api() {
+    Walk::of("examples/protected-api/README.md", &[8080, 8081, 8082]).through();
+}
+
+#[test]
+fn protecting_apis() {
+    Walk::of("docs/protecting-apis.md", &[8080]).through();
+}
+
+#[test]
 fn getting_started() {
     Walk::of("docs/getting-started.md", &[8080, 8081]).through();
 }
