@@ -13,11 +13,12 @@ use super::reader::Reader;
 use super::schema::{AttributeSchema, BlockSchema, Kind, Labels};
 use crate::clock::Clock;
 use crate::crypto::{Algorithm, Family, SigningKey, random};
+use crate::diagnostic::nearest::did_you_mean;
 use crate::diagnostic::{Diagnostic, code};
 use crate::expr::{Args, Arity, Function, Program, Scope, Value};
-use crate::hcl::Body;
+use crate::hcl::{Block, Body};
 use secrecy::SecretString;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -79,6 +80,8 @@ pub struct Profile {
 #[derive(Clone, Debug, Default)]
 pub struct Profiles {
     map: Arc<OnceLock<BTreeMap<String, Profile>>>,
+    /// The labels, which are known before the blocks are read.
+    labels: Arc<OnceLock<BTreeSet<String>>>,
 }
 
 /// The algorithms that keys of the language are for.
@@ -87,7 +90,8 @@ pub fn algorithm(reader: Reader<'_>, name: &str) -> Option<Algorithm> {
     let known = text.value.parse::<Algorithm>().ok();
     if known.is_none() {
         let message = format!("`{name}`: `{}` is not supported", text.value);
-        let hint = format!("it is one of {}", Algorithm::NAMES.join(", "));
+        let hint = did_you_mean(&text.value, Algorithm::NAMES)
+            .unwrap_or_else(|| format!("it is one of {}", Algorithm::NAMES.join(", ")));
         reader
             .cx
             .report(Diagnostic::error(code::BAD_VALUE, text.span, message).hint(hint));
@@ -95,7 +99,23 @@ pub fn algorithm(reader: Reader<'_>, name: &str) -> Option<Algorithm> {
     known
 }
 
+/// The blocks that `jwt_sign` may name.
+fn signing(definitions: &Body) -> impl Iterator<Item = &Block> {
+    let signs = |block: &&Block| match block.kind.text.as_str() {
+        "jwt" => block.body.attribute("signing_ttl").is_some(),
+        kind => kind == SCHEMA.name,
+    };
+    definitions.blocks.iter().filter(signs)
+}
+
 impl Profiles {
+    /// Learns the labels, so that calls with others are found while expressions are compiled.
+    pub fn know(&self, definitions: &Body) {
+        let labels = signing(definitions).map(|block| block.label().to_owned());
+        // A second call would be a fault of the loader; the first labels stay.
+        let _ = self.labels.set(labels.collect());
+    }
+
     /// The function that uses them.
     pub fn function(&self) -> Arc<dyn Function> {
         Arc::new(JwtSign {
@@ -106,17 +126,14 @@ impl Profiles {
     /// Reads the profiles, and the `jwt` blocks that serve as one.
     pub fn fill(&self, cx: &Context<'_>, definitions: &Body) {
         let mut map = BTreeMap::new();
-        for block in definitions.blocks_of(SCHEMA.name) {
-            if let Some(profile) = Profile::read(Reader::new(cx, block, &SCHEMA)) {
+        for block in signing(definitions) {
+            let profile = if block.kind.text == SCHEMA.name {
+                Profile::read(Reader::new(cx, block, &SCHEMA))
+            } else {
+                Profile::of_jwt(Reader::new(cx, block, &super::access::jwt::SCHEMA))
+            };
+            if let Some(profile) = profile {
                 map.insert(block.label().to_owned(), profile);
-            }
-        }
-        for block in definitions.blocks_of("jwt") {
-            if block.body.attribute("signing_ttl").is_some() {
-                let reader = Reader::new(cx, block, &super::access::jwt::SCHEMA);
-                if let Some(profile) = Profile::of_jwt(reader) {
-                    map.insert(block.label().to_owned(), profile);
-                }
             }
         }
         // A second call would be a fault of the loader; the first table stays.
@@ -139,6 +156,15 @@ impl Profile {
 
     /// A `jwt` block with `signing_ttl`: an HMAC key signs, too; others need a private key.
     fn of_jwt(reader: Reader<'_>) -> Option<Self> {
+        if !reader.has("signature_algorithm") {
+            let message = "`signing_ttl` needs `signature_algorithm` and a key to sign with";
+            let span = reader
+                .attribute("signing_ttl")
+                .map_or(reader.span(), |a| a.name.span);
+            reader
+                .cx
+                .report(Diagnostic::error(code::MISSING, span, message));
+        }
         let algorithm = algorithm(reader, "signature_algorithm")?;
         let (inline, file) = if algorithm.family() == Family::Hmac {
             ("key", "key_file")
@@ -418,6 +444,10 @@ struct JwtSign {
     profiles: Profiles,
 }
 
+fn unknown(label: &str) -> String {
+    format!("no `jwt_signing_profile`, nor a `jwt` with `signing_ttl`, has the label `{label}`")
+}
+
 impl Function for JwtSign {
     fn name(&self) -> &str {
         "jwt_sign"
@@ -438,14 +468,28 @@ impl Function for JwtSign {
         }
     }
 
+    fn check_constants(&self, args: &[Option<&Value<'_>>]) -> Result<(), (String, Option<String>)> {
+        let label = args.first().copied().flatten().and_then(Value::as_str);
+        match (label, self.profiles.labels.get()) {
+            (Some(label), Some(known)) if !known.contains(label) => Err((
+                unknown(label),
+                did_you_mean(label, known.iter().map(String::as_str)),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn call<'s>(&'s self, args: Args<'s>, scope: &'s dyn Scope) -> Result<Value<'s>, String> {
         let label = args
             .first()
             .and_then(Value::as_str)
             .ok_or("the label must be a string")?;
-        let profile = self.profiles.map.get().and_then(|map| map.get(label)).ok_or_else(|| {
-            format!("no `jwt_signing_profile`, nor a `jwt` with `signing_ttl`, has the label `{label}`")
-        })?;
+        let profile = self
+            .profiles
+            .map
+            .get()
+            .and_then(|map| map.get(label))
+            .ok_or_else(|| unknown(label))?;
         let none = Value::object(Vec::new());
         let claims = args.get(1).unwrap_or(&none);
         profile.token(claims, scope).map(Value::from)

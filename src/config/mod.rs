@@ -170,6 +170,7 @@ fn build(
 ) {
     let sources = &loaded.sources;
     let profiles = Profiles::default();
+    profiles.know(&document.definitions);
     let mut functions = Registry::standard();
     functions.register(profiles.function());
     let logins = Logins::default();

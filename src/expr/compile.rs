@@ -331,6 +331,16 @@ impl<'c> Compiler<'c> {
         if !expand && let Err(message) = function.arity().check(args.len()) {
             return self.fault(span, format!("{name}(): {message}"), None);
         }
+        let constants: Vec<Option<&Value<'_>>> = args
+            .iter()
+            .map(|arg| match &arg.kind {
+                Kind::Constant(value) => Some(value),
+                _ => None,
+            })
+            .collect();
+        if !expand && let Err((message, hint)) = function.check_constants(&constants) {
+            return self.fault(span, format!("{name}(): {message}"), hint);
+        }
         self.facts.dynamic |= !function.is_pure();
         self.is_login |= function.is_login();
         for variable in function.reads() {

@@ -78,6 +78,11 @@ pub trait Function: Send + Sync + fmt::Debug {
     fn is_login(&self) -> bool {
         false
     }
+    /// Checks the arguments that are constants, where that can be done ahead; `None` stands for the
+    /// others. The error says what is wrong, and perhaps how to mend it.
+    fn check_constants(&self, _: &[Option<&Value<'_>>]) -> Result<(), (String, Option<String>)> {
+        Ok(())
+    }
     /// Evaluates a call. The error says what is wrong with the arguments and quotes no value.
     fn call<'s>(&'s self, args: Args<'s>, scope: &'s dyn Scope) -> Result<Value<'s>, String>;
 }

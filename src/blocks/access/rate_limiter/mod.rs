@@ -17,7 +17,8 @@ use crate::blocks::reader::Reader;
 use crate::blocks::schema::{self, AttributeSchema, BlockSchema, Child, Kind, Labels};
 use crate::blocks::{Definitions, Fingerprint, error_handler};
 use crate::clock::Clock;
-use crate::diagnostic::Span;
+use crate::diagnostic::nearest::did_you_mean;
+use crate::diagnostic::{Diagnostic, Span, code};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::expr::Program;
 use crate::http::exchange::Exchange;
@@ -124,15 +125,24 @@ fn window(reader: Reader<'_>) -> Option<windows::Kind> {
         "fixed" => Some(windows::Kind::Fixed),
         other => {
             let message = format!("`period_window` is `{other}`, expected `sliding` or `fixed`");
-            refuse(reader, name.span, &message);
+            let hint = did_you_mean(other, ["sliding", "fixed"]);
+            reader.cx.report(
+                Diagnostic::error(code::BAD_VALUE, name.span, about(reader, &message))
+                    .maybe_hint(hint),
+            );
             None
         }
     }
 }
 
 fn refuse(reader: Reader<'_>, span: Span, why: &str) {
+    reader.bad_value(span, about(reader, why));
+}
+
+/// What is said about the block, which labels tell apart.
+fn about(reader: Reader<'_>, what: &str) -> String {
     let (block, label) = (SCHEMA.name, reader.block.label());
-    reader.bad_value(span, format!("`{block}` `{label}`: {why}"));
+    format!("`{block}` `{label}`: {what}")
 }
 
 impl RateLimiter {
