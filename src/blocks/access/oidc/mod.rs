@@ -21,7 +21,9 @@ use super::{Authenticate, Verdict};
 use crate::blocks::backend::{self, Backend, Origin};
 use crate::blocks::reader::Reader;
 use crate::blocks::schema::{self, AttributeSchema, BlockSchema, Child, Kind, Labels, Rule};
-use crate::blocks::{Definitions, client_authentication, error_handler, jwt_signing_profile};
+use crate::blocks::{
+    Definitions, Fingerprint, client_authentication, error_handler, jwt_signing_profile,
+};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::expr::{Fractions, Program, Scope, Value};
@@ -124,22 +126,27 @@ pub fn read(reader: Reader<'_>, definitions: &Definitions<'_>) -> Option<Box<dyn
     let scope = reader.string("scope").map(|scope| scope.value);
     let flow = Flow::read(reader, scopes(scope.as_deref()), token_backend?)?;
     let label = flow.label();
-    let configuration = Arc::new(Remote::new(Settings {
+    let identity = |what| Fingerprint::of(what).block(reader.block, definitions);
+    let settings = Settings {
         label: Arc::clone(label),
         name: Arc::clone(label),
         location: Location::Fixed(url),
         backend: configuration_backend?,
         ttl: duration("configuration_ttl"),
         max_stale: duration("configuration_max_stale"),
-    }));
-    let keys: Arc<KeySet> = Arc::new(Remote::new(Settings {
+    };
+    let cx = reader.cx;
+    let configuration: Arc<Remote<Configuration>> =
+        cx.keep(identity("provider"), || Remote::new(settings));
+    let settings = Settings {
         label: Arc::clone(label),
         name: "jwks".into(),
         location: Location::In(Arc::clone(&configuration) as _),
         backend: keys_backend?,
         ttl: duration("jwks_ttl"),
         max_stale: duration("jwks_max_stale"),
-    }));
+    };
+    let keys: Arc<KeySet> = cx.keep(identity("provider's keys"), || Remote::new(settings));
     definitions.add_remote(Arc::clone(&configuration) as _);
     definitions.add_remote(Arc::clone(&keys) as _);
     let provider = Arc::new(Provider {

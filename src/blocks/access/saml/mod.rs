@@ -23,7 +23,7 @@ use super::{Authenticate, Verdict};
 use crate::blocks::backend::{self, Backend, Origin};
 use crate::blocks::reader::Reader;
 use crate::blocks::schema::{self, AttributeSchema, BlockSchema, Child, Kind, Labels, Rule};
-use crate::blocks::{Definitions, error_handler, form};
+use crate::blocks::{Definitions, Fingerprint, error_handler, form};
 use crate::clock::Clock;
 use crate::error::{Error, Kind as ErrorKind};
 use crate::expr::{Program, Scope, Value};
@@ -145,9 +145,11 @@ struct ServiceProvider {
     /// Tells the browser that began; without it every response counts.
     verifier_value: Option<Program>,
     reject_replays: bool,
-    /// Assertions with their ends. Written by requests that are let in.
-    seen: Mutex<HashMap<String, i64>>,
+    seen: Arc<Seen>,
 }
+
+/// Assertions with their ends, as unix times. Written by requests that are let in.
+type Seen = Mutex<HashMap<String, i64>>;
 
 /// Where the metadata come from.
 #[derive(Debug)]
@@ -186,6 +188,7 @@ pub fn read(reader: Reader<'_>, definitions: &Definitions<'_>) -> Option<Box<dyn
     let arrays = reader.strings("array_attributes").map(|list| list.value);
     let verifier_value = reader.program("verifier_value");
     let reject_replays = reader.boolean("reject_replays").unwrap_or(false);
+    let identity = Fingerprint::of("assertions").block(reader.block, definitions);
     let provider = Arc::new(ServiceProvider {
         metadata: metadata?,
         entity_id: entity_id?,
@@ -197,7 +200,7 @@ pub fn read(reader: Reader<'_>, definitions: &Definitions<'_>) -> Option<Box<dyn
             .collect(),
         verifier_value,
         reject_replays,
-        seen: Mutex::default(),
+        seen: reader.cx.keep(identity, Seen::default),
     });
     let label = reader.block.label().trim();
     definitions.add_login(Protocol::Saml, label, Arc::clone(&provider) as _);
@@ -226,14 +229,16 @@ fn source(reader: Reader<'_>, definitions: &Definitions<'_>) -> Option<Source> {
         reader.bad_value(span, message);
         return None;
     }
-    let remote = Arc::new(Remote::new(Settings {
+    let settings = Settings {
         label: reader.block.label().trim().into(),
         name: "saml_metadata".into(),
         location: Location::Fixed(url),
         backend: backend?,
         ttl,
         max_stale,
-    }));
+    };
+    let identity = Fingerprint::of("metadata").block(reader.block, definitions);
+    let remote = reader.cx.keep(identity, || Remote::new(settings));
     definitions.add_remote(Arc::clone(&remote) as _);
     Some(Source::Url(remote))
 }

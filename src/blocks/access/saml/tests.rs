@@ -472,3 +472,40 @@ fn bombs_do_not_go_off() {
     assert!(decode(b"*").is_err());
     assert!(decode(b"").is_err());
 }
+
+/// Whatever is done to a good response: it is refused, or says the same as before.
+#[test]
+fn changes_never_say_something_else() {
+    let both = IDP.sign(&response(&signature("_r"), &signed_assertion()));
+    for original in [good(), both] {
+        let wanted = checked(&original).unwrap();
+        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        let mut below = |limit: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            usize::try_from(random % u64::try_from(limit).unwrap()).unwrap()
+        };
+        let mut unharmed = 0;
+        for _ in 0..400 {
+            let mut text = original.clone();
+            let at = below(text.len());
+            let end = (at + 1 + below(300)).min(text.len());
+            let part = text[at..end].to_owned();
+            match below(4) {
+                0 => text.replace_range(at..=at, &original[end - 1..end]),
+                1 => text.replace_range(at..end, ""),
+                2 => text.insert_str(below(text.len()), &part),
+                _ => text.insert_str(
+                    at,
+                    ["<!---->", "<a/>", "&#x20;", " ", "<![CDATA[x]]>"][below(5)],
+                ),
+            }
+            if let Ok(found) = checked(&text) {
+                assert_eq!(found, wanted, "{text}");
+                unharmed += 1;
+            }
+        }
+        assert!(unharmed < 100, "{unharmed}");
+    }
+}
