@@ -175,6 +175,11 @@ impl<T: Document> Remote<T> {
             .filter(|current| now.saturating_duration_since(current.fetched) < lifetime)
     }
 
+    /// The document fetched last, however long ago.
+    pub fn latest(&self) -> Option<Arc<Generation<T>>> {
+        self.current.load_full()
+    }
+
     /// Has the document fetched for something it lacks and waits for that; `false` if there was
     /// such a fetch lately.
     pub async fn fetch_early(&self, now: Instant) -> bool {

@@ -1,7 +1,6 @@
 //! The provider's configuration document (`OpenID` Connect Discovery 1.0 §3).
 
 use crate::blocks::access::remote::{Document, Locate, Remote};
-use crate::clock::Clock;
 use crate::oauth::client::authorization_code::VerifierMethod;
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -68,8 +67,9 @@ impl Document for Configuration {
 
 impl Locate for Remote<Configuration> {
     fn url(&self) -> Option<String> {
-        let current = self.current(Clock::System.now())?;
-        Some(current.content.jwks_uri.clone())
+        // The same document brings no change to wait for when the provider is back, so the keys stay
+        // where they were.
+        Some(self.latest()?.content.jwks_uri.clone())
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
