@@ -12,6 +12,7 @@ pub mod expr;
 pub mod hcl;
 pub mod http;
 pub mod oauth;
+pub mod openapi;
 pub mod reference;
 pub mod runtime;
 pub mod store;

@@ -19,6 +19,7 @@ use crate::blocks::{form, path};
 use crate::error::{Error, Kind};
 use crate::expr::{Program, Scope};
 use crate::oauth::client::token_cache::{AfterRefusal, Retries, Token, TokenEntry};
+use crate::openapi;
 use crate::telemetry::{Level, sink};
 use crate::upstream::{ChangeOfProtocol, OpenedFor, UpstreamError};
 use bytes::Bytes;
@@ -425,6 +426,24 @@ impl Sending<'_> {
             &request_headers,
             outgoing.bytes.as_ref(),
         );
+        let openapi = backend.instance.openapi.as_ref();
+        let mut operation = None;
+        if let Some(checks) = openapi {
+            let (found, violations) = checks.document.check_request(&openapi::SentRequest {
+                method: &outgoing.method,
+                origin: &self.target.origin(),
+                target: uri.path_and_query().map_or("/", PathAndQuery::as_str),
+                headers: &request_headers,
+                body: outgoing.bytes.as_ref(),
+            });
+            operation = Some((outgoing.method.clone(), found));
+            if !violations.is_empty() && !checks.ignore_request_violations {
+                let error = self.violated("request", violations, &mut entry);
+                pair.received(ReceivedResponse::default());
+                return Err(error.with_status(StatusCode::BAD_REQUEST));
+            }
+            entry.violations(violations);
+        }
         if let Some(throttle) = &backend.instance.throttle {
             // Boxed: few backends have one.
             if let Err(error) = Box::pin(self.admitted(throttle)).await {
@@ -479,12 +498,24 @@ impl Sending<'_> {
             let response = Response::from_parts(parts, Content::Tunnel(Box::new(tunnel)));
             return self.finish(response, &pair, entry, false);
         }
-        if facts.buffer_response {
+        if facts.buffer_response || openapi.is_some() {
             let (mut parts, body) = response.into_parts();
             let reading = Box::pin(self.read_response(&mut parts, body, &mut entry));
             let bytes = reading.await;
             let bytes = bytes.inspect_err(|error| entry.refuse(error))?;
             pair.received(received(&parts, Some(bytes.clone())));
+            if let (Some(checks), Some((method, found))) = (openapi, operation) {
+                let response = openapi::ReceivedResponse {
+                    status: parts.status,
+                    headers: &parts.headers,
+                    body: &bytes,
+                };
+                let violations = checks.document.check_response(found, &method, &response);
+                if !violations.is_empty() && !checks.ignore_response_violations {
+                    return Err(self.violated("response", violations, &mut entry));
+                }
+                entry.violations(violations);
+            }
             let response = Response::from_parts(parts, Content::of(bytes));
             return self.finish(response, &pair, entry, true);
         }
@@ -594,6 +625,16 @@ impl Sending<'_> {
             Error::new(Kind::BackendThrottleExceeded, error.to_string())
                 .in_block(&self.backend.label)
         })
+    }
+
+    /// The error of a message that does not follow the backend's document.
+    fn violated(&self, what: &str, violations: Vec<String>, entry: &mut BackendEntry) -> Error {
+        let detail = format!("{what} violation: {}", violations.join("; "));
+        let error =
+            Error::new(Kind::BackendOpenapiValidation, detail).in_block(&self.backend.label);
+        entry.violations(violations);
+        entry.refuse(&error);
+        error
     }
 
     fn entry_facts(&self) -> EntryFacts<'_> {

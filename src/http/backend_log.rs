@@ -44,6 +44,7 @@ pub struct BackendEntry {
     /// What the origin said it would send; logged when nobody read the body.
     response_length: Option<u64>,
     timings: Timings,
+    validation: Vec<String>,
     error: Option<(Option<&'static str>, String)>,
     span: Option<Part>,
     custom: Option<Vec<u8>>,
@@ -95,6 +96,7 @@ impl BackendEntry {
             response_bytes: 0,
             response_length: None,
             timings: Timings::default(),
+            validation: Vec::new(),
             error: None,
             span,
             custom: None,
@@ -147,6 +149,11 @@ impl BackendEntry {
                 None
             }
         };
+    }
+
+    /// Adds findings of the check against the backend's document.
+    pub(super) fn violations(&mut self, found: Vec<String>) {
+        self.validation.extend(found);
     }
 
     pub(super) fn refuse(&mut self, error: &Error) {
@@ -264,6 +271,13 @@ impl BackendEntry {
         }
         if let Some(proxy) = &origin.proxy {
             entry.string("proxy", proxy.address().as_bytes());
+        }
+        if !self.validation.is_empty() {
+            entry.begin_list("validation");
+            for finding in &self.validation {
+                entry.string("", finding.as_bytes());
+            }
+            entry.end();
         }
         if let Some((Some(kind), _)) = &self.error {
             entry.string("error_type", kind.as_bytes());

@@ -115,6 +115,11 @@ impl Target {
         self.authority.as_str()
     }
 
+    /// `scheme://host[:port]`
+    pub fn origin(&self) -> String {
+        format!("{}://{}", self.scheme(), self.authority)
+    }
+
     /// `http` or `https`.
     pub fn scheme(&self) -> Scheme {
         if self.settings.tls.is_some() {

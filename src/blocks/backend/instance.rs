@@ -2,6 +2,7 @@
 
 use super::forward_proxy::EnvironmentProxies;
 use super::health::Health;
+use super::openapi::Checks;
 use super::outbound::LazyTls;
 use super::series::Series;
 use super::throttle::Throttle;
@@ -31,6 +32,8 @@ pub struct Instance {
     pub oauth2: Option<Arc<OAuth2>>,
     /// Where further tokens come from.
     pub token_requests: Vec<TokenSource>,
+    /// What requests and responses must be like.
+    pub openapi: Option<Checks>,
     /// How many requests it gets.
     pub throttle: Option<Arc<Throttle>>,
     /// Whether it is well, if anybody looks.
@@ -91,6 +94,7 @@ impl Instance {
             http2_prior_knowledge: reader.boolean("http2_prior_knowledge").unwrap_or(false),
             oauth2,
             token_requests,
+            openapi: Checks::of(reader),
             throttle: Throttle::read(reader, definitions),
             health,
             series: cx.metrics().map(|all| Series::new(all, label)),
@@ -110,6 +114,7 @@ impl Instance {
             http2_prior_knowledge: false,
             oauth2: None,
             token_requests: Vec::new(),
+            openapi: None,
             throttle: None,
             health: None,
             series: reader.cx.metrics().map(|all| Series::new(all, label)),

@@ -103,7 +103,7 @@ pub static SCHEMA: BlockSchema = BlockSchema {
         Child::optional(&oauth2::SCHEMA),
         Child::many(&token_request::SCHEMA),
         Child::optional(&health::SCHEMA),
-        Child::optional(&openapi::SCHEMA).unavailable(),
+        Child::optional(&openapi::SCHEMA),
         Child::many(&throttle::SCHEMA),
         Child::optional(&tls::SCHEMA),
     ],

@@ -106,6 +106,7 @@ impl Reads {
         for call in &plan.calls {
             call.programs().for_each(|program| self.add(program));
             if let Action::Proxy(proxy) = &call.action {
+                self.request_body |= proxy.backend.instance.openapi.is_some();
                 self.form_modifier |= !proxy.request_modifiers.form.is_empty()
                     || !proxy.backend.request_modifiers.form.is_empty();
             }
