@@ -219,6 +219,11 @@ fn getting_started() {
 }
 
 #[test]
+fn observing() {
+    Walk::of("docs/observing.md", &[8080, 8081, 9090]).through();
+}
+
+#[test]
 fn readme() {
     Walk::of("README.md", &[8080, 8081, 8082]).through();
 }

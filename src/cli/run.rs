@@ -100,7 +100,9 @@ fn serve(tree: Arc<Tree>, options: &Options, named: Vec<PathBuf>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    exporters.show_reloads(&workers.shared);
+    // Held to the end: the last metrics are those of the configuration in force.
+    let shared = Arc::clone(&workers.shared);
+    exporters.show_reloads(&shared);
     sink::flush();
     let ruler = Ruler {
         options,
@@ -110,6 +112,7 @@ fn serve(tree: Arc<Tree>, options: &Options, named: Vec<PathBuf>) -> ExitCode {
     };
     let sound = runtime.block_on(ruler.rule(threads));
     exporters.finish();
+    drop(shared);
     // A load may still be running.
     runtime.shutdown_background();
     if sound {

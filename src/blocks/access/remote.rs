@@ -6,6 +6,7 @@
 
 use super::jwt::{Digest, digest_bytes};
 use crate::blocks::backend::Backend;
+use crate::telemetry::metrics::{families, registry};
 use arc_swap::ArcSwapOption;
 use futures_util::future::LocalBoxFuture;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -313,6 +314,9 @@ impl<T: Document> Renew for Remote<T> {
             }
             (schedule.next.unwrap_or(now), schedule.failures)
         };
+        let result = if succeeded { "success" } else { "failure" };
+        let values = [T::ERROR_TYPE, &self.settings.label, result];
+        registry().count(&families::DOCUMENT_FETCHES, &values);
         if succeeded || failures >= FIRST_ROUND {
             self.settled.send_replace(true);
         }

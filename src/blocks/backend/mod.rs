@@ -19,7 +19,7 @@ pub mod openapi;
 mod origin;
 mod outbound;
 mod reference;
-mod series;
+pub(in crate::blocks) mod series;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,9 @@
 //! Where requests to a backend are counted.
 
 use super::{Destination, Instance, Origin};
+use crate::blocks::context::Context;
+use crate::oauth::client::token_cache::{Status, TokenEntry};
+use crate::telemetry::metrics::families::Family;
 use crate::telemetry::metrics::{Registry, families};
 use crate::upstream::TargetSeries;
 use std::collections::HashMap;
@@ -71,6 +74,37 @@ impl Series {
             let health = instance.health.as_ref();
             let down = health.is_some_and(|health| health.is_unhealthy());
             Some(if down { 0.0 } else { 1.0 })
+        });
+    }
+}
+
+/// Shows how it goes with the token of a backend that has this name there, if metrics are on.
+pub(in crate::blocks) fn show_token(
+    cx: &Context<'_>,
+    entry: &Arc<TokenEntry>,
+    backend: &str,
+    name: &str,
+) {
+    let Some(registry) = cx.metrics() else {
+        return;
+    };
+    let show = |family: &'static Family, result: Option<&str>, read: fn(&Status) -> f64| {
+        let entry = Arc::downgrade(entry);
+        let values: Vec<&str> = [backend, name].into_iter().chain(result).collect();
+        registry.read(family, &values, move || {
+            Some(read(&entry.upgrade()?.status()))
+        });
+    };
+    show(&families::TOKEN_EXPIRES, None, |status| {
+        status.expires_in.unwrap_or_default().as_secs_f64()
+    });
+    #[allow(clippy::cast_precision_loss)]
+    {
+        let fetches = &families::TOKEN_FETCHES;
+        show(&families::TOKEN_WAITS, None, |status| status.waits as f64);
+        show(fetches, Some("failure"), |status| status.failed as f64);
+        show(fetches, Some("success"), |status| {
+            status.fetches.saturating_sub(status.failed) as f64
         });
     }
 }

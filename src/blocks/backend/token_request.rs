@@ -153,11 +153,12 @@ impl TokenSource {
             let request = TokenRequest::read(inner, label, definitions)?;
             let identity = Fingerprint::of("token").text(owner);
             let identity = identity.block(block, definitions);
+            let entry = || TokenEntry::new(Settings::default(), Clock::System);
+            let entry = reader.cx.keep(identity, entry);
+            super::series::show_token(reader.cx, &entry, label, &request.name);
             Some(Self {
                 request: Arc::new(request),
-                entry: reader.cx.keep(identity, || {
-                    TokenEntry::new(Settings::default(), Clock::System)
-                }),
+                entry,
             })
         });
         sources.collect()
@@ -185,8 +186,9 @@ impl TokenRequest {
         check_constant(reader, "ttl", ttl.as_ref(), |text| {
             crate::blocks::duration::parse(text).map(drop)
         });
+        let name = reader.label().map_or("default", |label| &label.text);
         Some(Self {
-            name: reader.label().map_or("default", |label| &label.text).into(),
+            name: name.into(),
             owner: Arc::clone(owner),
             url: url.map(|url| url.value).unwrap_or_default(),
             method: reader.program("method"),

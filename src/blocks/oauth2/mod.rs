@@ -15,6 +15,7 @@ mod subjects;
 pub use subjects::SubjectTokens;
 
 use super::Definitions;
+use super::backend::series::show_token;
 use super::backend::{self, Backend};
 use super::client_authentication::{self, ClientAuthentication};
 use super::fingerprint::Fingerprint;
@@ -203,7 +204,9 @@ impl OAuth2 {
             }
             _ => {
                 let entry = || TokenEntry::new(settings, Clock::System);
-                Entries::Shared(reader.cx.keep(identity, entry))
+                let entry = reader.cx.keep(identity, entry);
+                show_token(reader.cx, &entry, label, "oauth2");
+                Entries::Shared(entry)
             }
         };
         Some(Self {

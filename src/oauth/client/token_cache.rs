@@ -153,6 +153,8 @@ pub struct TokenEntry {
     settings: Settings,
     clock: Clock,
     fetches: AtomicU64,
+    failed: AtomicU64,
+    waits: AtomicU64,
     tokens: AtomicU64,
 }
 
@@ -180,6 +182,10 @@ pub struct Status {
     pub last_failure: Option<String>,
     /// Requests sent to the endpoint so far.
     pub fetches: u64,
+    /// How many of them brought no token.
+    pub failed: u64,
+    /// Requests that found no token and waited for one.
+    pub waits: u64,
 }
 
 /// The retries of one request after a 401 of its resource.
@@ -238,6 +244,8 @@ impl TokenEntry {
             settings,
             clock,
             fetches: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
             tokens: AtomicU64::new(0),
         }
     }
@@ -379,6 +387,8 @@ impl TokenEntry {
                 .filter(|left| !left.is_zero()),
             last_failure: state.last_failure.as_ref().map(ToString::to_string),
             fetches: self.fetches.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            waits: self.waits.load(Ordering::Relaxed),
         }
     }
 
@@ -413,6 +423,7 @@ impl TokenEntry {
         F: Fn() -> R + 'static,
         R: Future<Output = Result<FetchedToken, FetchFailure>> + 'static,
     {
+        self.waits.fetch_add(1, Ordering::Relaxed);
         let mut share = true;
         for _ in 0..MAX_ABANDONED {
             let waiter = match self.step(share) {
@@ -686,6 +697,7 @@ impl Flight {
                 }
             }
             Err(failure) => {
+                entry.failed.fetch_add(1, Ordering::Relaxed);
                 let backoff = backoff(state.failures);
                 // A server that says 0 gets the shortest back-off all the same.
                 let wait = failure

@@ -194,25 +194,19 @@ families! {
     /// Log lines that were dropped.
     LOG_DROPPED = Family::counter("gateway_log_lines_dropped_total", &[],
         "Log lines that were dropped because the output did not take them.");
-    /// Tokens in use.
-    TOKEN_REQUESTS = Family::counter("gateway_token_cache_requests_total",
-        &["backend", "name", "result"],
-        "Uses of cached tokens, by result: `hit`, or `miss` where a request waited for a token.");
+    /// Requests without a token at hand.
+    TOKEN_WAITS = Family::counter("gateway_token_waits_total", &["backend", "name"],
+        "Requests that had to wait for a token, because there was none or its time was over.");
     /// Token requests sent.
     TOKEN_FETCHES = Family::counter("gateway_token_fetches_total", &["backend", "name", "result"],
         "Token requests to token endpoints, by result: `success` or `failure`.");
     /// Life left of tokens.
     TOKEN_EXPIRES = Family::gauge("gateway_token_expires_in_seconds", &["backend", "name"],
-        "Time until the cached token ends; absent without a token.");
-    /// Fetches of key sets.
-    JWKS_FETCHES = Family::counter("gateway_jwks_fetches_total", &["name", "result"],
-        "Fetches of key sets, by result: `success` or `failure`.");
-    /// Age of key sets.
-    JWKS_AGE = Family::gauge("gateway_jwks_age_seconds", &["name"],
-        "Time since the key set in use was fetched; absent without one.");
-    /// Keys of key sets.
-    JWKS_KEYS = Family::gauge("gateway_jwks_keys", &["name"],
-        "Usable keys of the key set in use.");
+        "Time until the cached token ends; 0 without one.");
+    /// Fetches of documents.
+    DOCUMENT_FETCHES = Family::counter("gateway_document_fetches_total",
+        &["document", "name", "result"],
+        "Fetches of key sets and their like, by result: `success` or `failure`.");
     /// Exports of traces.
     TRACE_EXPORTS = Family::counter("gateway_trace_exports_total", &["result"],
         "Batches of spans sent to the collector, by result: `success` or `failure`.");

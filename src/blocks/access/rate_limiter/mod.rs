@@ -22,6 +22,7 @@ use crate::diagnostic::{Diagnostic, Span, code};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::expr::Program;
 use crate::http::exchange::Exchange;
+use crate::telemetry::metrics::{Counter, families};
 use aws_lc_rs::digest;
 use http::{HeaderValue, header};
 use std::sync::Arc;
@@ -77,6 +78,8 @@ definitions {
 struct RateLimiter {
     key: Program,
     windows: Arc<Windows>,
+    /// Counts those that are refused.
+    limited: Option<Arc<Counter>>,
 }
 
 /// Reads the block.
@@ -87,9 +90,20 @@ pub fn read(reader: Reader<'_>, definitions: &Definitions<'_>) -> Option<Box<dyn
     // What was counted still counts after a reload.
     let identity = Fingerprint::of("rate limiter").block(reader.block, definitions);
     let windows = || Windows::new(period, per_period, kind);
+    let windows = reader.cx.keep(identity, windows);
+    let limited = reader.cx.metrics().map(|registry| {
+        let label = [reader.block.label().trim()];
+        let counted = Arc::downgrade(&windows);
+        registry.read(&families::RATE_LIMITER_KEYS, &label, move || {
+            #[allow(clippy::cast_precision_loss)]
+            Some(counted.upgrade()?.keys() as f64)
+        });
+        registry.counter(&families::RATE_LIMITED, &label)
+    });
     Some(Box::new(RateLimiter {
         key,
-        windows: reader.cx.keep(identity, windows),
+        windows,
+        limited,
     }))
 }
 
@@ -166,6 +180,9 @@ impl RateLimiter {
             unix_nanos: wall.map_or(0, |since| since.as_nanos()),
         };
         self.windows.admit(&hashed, now).map_err(|wait| {
+            if let Some(limited) = &self.limited {
+                limited.add(1);
+            }
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             Error::new(ErrorKind::RateLimiter, "too many requests for the key")
                 .with_header(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))

@@ -90,6 +90,16 @@ impl Windows {
         verdict
     }
 
+    /// Keys that are remembered.
+    pub(super) fn keys(&self) -> usize {
+        let shards = self.shards.iter();
+        let keys = shards.map(|shard| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.current.len() + shard.previous.len()
+        });
+        keys.sum()
+    }
+
     fn is_over(&self, shard: &Shard, now: Instant) -> bool {
         let Some(since) = shard.since else {
             return true;
