@@ -509,3 +509,41 @@ fn changes_never_say_something_else() {
         assert!(unharmed < 100, "{unharmed}");
     }
 }
+
+#[test]
+fn documents_of_other_shapes_are_read() {
+    // Typed values and a list of prefixes, as Shibboleth and others write them.
+    let prefixes = "<ds:Transform Algorithm=\"http://www.w3.org/2001/10/xml-exc-c14n#\">\
+         <ec:InclusiveNamespaces xmlns:ec=\"http://www.w3.org/2001/10/xml-exc-c14n#\" PrefixList=\"xs\"/></ds:Transform></ds:Transforms>";
+    let xml = response("", &assertion("_a", "jane", &signature("_a")))
+        .replace(
+            "<ds:Transform Algorithm=\"http://www.w3.org/2001/10/xml-exc-c14n#\"/></ds:Transforms>",
+            prefixes,
+        )
+        .replace(
+            "<saml:AttributeValue>c<",
+            "<saml:AttributeValue xmlns:xs=\"http://www.w3.org/2001/XMLSchema\" \
+             xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"xs:string\">c<",
+        );
+    assert!(xml.contains("PrefixList") && xml.contains("xs:string"));
+    let signed = IDP.sign(&xml);
+    let wanted = checked(&good()).unwrap();
+    assert_eq!(checked(&signed).unwrap(), wanted);
+    // Lines, which end differently after a form.
+    let lines = IDP.sign(&xml.replace("><saml:", ">\n  <saml:"));
+    assert_eq!(checked(&lines).unwrap(), wanted);
+    let lines = lines.replace('\n', "\r\n");
+    assert_eq!(checked(&lines).unwrap(), wanted);
+    let declared = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n{lines}");
+    assert_eq!(checked(&declared).unwrap(), wanted);
+    // No prefix at all.
+    let plain = signed_assertion();
+    assert!(
+        checked(
+            &response("", &plain)
+                .replace("samlp:", "p:")
+                .replace("xmlns:samlp", "xmlns:p")
+        )
+        .is_ok()
+    );
+}
