@@ -36,6 +36,11 @@ pub static SCHEMA: BlockSchema = BlockSchema {
         )
         .default("[\"*\"]"),
         AttributeSchema::start("error_file", Kind::Path, "Template of error pages."),
+        AttributeSchema::start(
+            "authorization_server",
+            Kind::StringOrStrings,
+            "Labels of authorization servers that are served beside it.",
+        ),
         AttributeSchema::request(
             "required_permission",
             Kind::Any,

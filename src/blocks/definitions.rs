@@ -9,6 +9,7 @@
 use super::access::login::{self, Login};
 use super::access::remote::Renew;
 use super::access::{self, Control};
+use super::authorization_server::{self, Defined, consumer, storage};
 use super::backend::{self, Backend, Outbound};
 use super::context::Context;
 use super::job::{self, Job};
@@ -18,7 +19,8 @@ use super::reader::{Reader, Spanned, check_body};
 use super::schema::{self, BlockSchema, Child, Labels};
 use crate::diagnostic::nearest::did_you_mean;
 use crate::diagnostic::{Diagnostic, SourceId, Span, code};
-use crate::hcl::{Block, Body};
+use crate::hcl::{Block, Body, Document};
+use crate::oauth::server::{Consumer, Server};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +53,8 @@ const OWN_BLOCKS: &[Child] = &[
     Child::many(&proxy::SCHEMA),
     Child::many(&jwt_signing_profile::SCHEMA),
     Child::many(&job::SCHEMA),
+    Child::many(&authorization_server::SCHEMA),
+    Child::many(&consumer::SCHEMA),
 ];
 
 static ALL_BLOCKS: [Child; OWN_BLOCKS.len() + access::BLOCKS.len()] =
@@ -75,6 +79,7 @@ pub struct Definitions<'a> {
     controls: RefCell<BTreeMap<String, Option<Arc<Control>>>>,
     remotes: RefCell<Vec<Arc<dyn Renew>>>,
     logins: RefCell<login::Table>,
+    pub(super) servers: Defined<'a>,
 }
 
 impl std::fmt::Debug for Definitions<'_> {
@@ -85,7 +90,13 @@ impl std::fmt::Debug for Definitions<'_> {
 
 impl<'a> Definitions<'a> {
     /// Checks labels; nothing is read yet.
-    pub fn new(cx: &'a Context<'a>, body: &'a Body, outbound: &'a Outbound) -> Self {
+    pub fn new(
+        cx: &'a Context<'a>,
+        document: &'a Document,
+        default_port: u16,
+        outbound: &'a Outbound,
+    ) -> Self {
+        let body = &document.definitions;
         let start = Span::new(SourceId(0), 0..0);
         let header = body.blocks.first().map_or(start, Block::header);
         // Attributes are only warned about, elsewhere.
@@ -105,6 +116,7 @@ impl<'a> Definitions<'a> {
             controls: RefCell::default(),
             remotes: RefCell::default(),
             logins: RefCell::default(),
+            servers: Defined::new(cx, body, &document.singles, &document.servers, default_port),
         };
         definitions.check_labels();
         definitions
@@ -156,7 +168,40 @@ impl<'a> Definitions<'a> {
                 });
             }
         }
+        for block in self.body.blocks_of(authorization_server::SCHEMA.name) {
+            if let Some(label) = block.labels.first() {
+                self.authorization_server(&Spanned {
+                    value: label.text.clone(),
+                    span: label.span,
+                });
+            }
+        }
         profiles.fill(self.cx, self.body);
+    }
+
+    /// The authorization server of a label; an undefined one is a finding.
+    pub fn authorization_server(&self, name: &Spanned<String>) -> Option<Arc<Server>> {
+        self.servers.server(self, self.body, name)
+    }
+
+    /// The consumer of a label; an undefined one is a finding.
+    pub fn consumer(&self, name: &Spanned<String>) -> Option<Arc<Consumer>> {
+        self.servers.consumer(name)
+    }
+
+    /// All consumers.
+    pub fn consumers(&self) -> Vec<Arc<Consumer>> {
+        self.servers.consumers()
+    }
+
+    /// All authorization servers that were read.
+    pub fn authorization_servers(&self) -> Vec<Arc<Server>> {
+        self.servers.all()
+    }
+
+    /// `storage`, if there is one.
+    pub fn storage(&self) -> Option<storage::Storage> {
+        self.servers.storage().cloned()
     }
 
     fn access_blocks(&self) -> impl Iterator<Item = &'a Block> {
@@ -167,6 +212,11 @@ impl<'a> Definitions<'a> {
     fn check_labels(&self) {
         self.unique(self.body.blocks_of("backend"), "backend labels");
         self.unique(self.body.blocks_of("proxy"), "proxy labels");
+        self.unique(self.body.blocks_of("consumer"), "consumer labels");
+        self.unique(
+            self.body.blocks_of(authorization_server::SCHEMA.name),
+            "labels of authorization servers",
+        );
         self.unique(self.access_blocks(), "labels of access controls");
         let signs = |block: &&Block| {
             block.kind.text == "jwt_signing_profile"

@@ -4,6 +4,15 @@ use std::time::Duration;
 
 /// Parses `300ms`, `1.5h`, `2h45m`, `0`; units `ns us µs ms s m h`. Negative ones are refused.
 pub fn parse(text: &str) -> Result<Duration, &'static str> {
+    parse_units(text, false)
+}
+
+/// The same with a unit more: `d`, 24 hours.
+pub fn parse_with_days(text: &str) -> Result<Duration, &'static str> {
+    parse_units(text, true)
+}
+
+fn parse_units(text: &str, days: bool) -> Result<Duration, &'static str> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -32,6 +41,7 @@ pub fn parse(text: &str) -> Result<Duration, &'static str> {
                 "s" => 1.0,
                 "m" => 60.0,
                 "h" => 3600.0,
+                "d" if days => 86_400.0,
                 "" => return Err("a unit is missing"),
                 _ => return Err("the unit is unknown"),
             };

@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod api;
+pub mod authorization_server;
 pub mod backend;
 mod certificates;
 pub mod client_authentication;
@@ -56,6 +57,8 @@ pub static ROOT: BlockSchema = BlockSchema {
         Child::many(&definitions::SCHEMA),
         Child::many(&defaults::SCHEMA),
         Child::many(&settings::SCHEMA),
+        Child::optional(&authorization_server::storage::SCHEMA),
+        Child::optional(&authorization_server::admin::SCHEMA).unavailable(),
     ],
     rules: &[],
     docs: "A configuration file.",

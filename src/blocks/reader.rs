@@ -269,6 +269,28 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A duration that may also be written in days.
+    pub fn long_duration(&self, name: &str) -> Option<Spanned<Duration>> {
+        let Spanned { value, span } = self.string(name)?;
+        match super::duration::parse_with_days(&value) {
+            Ok(value) => Some(Spanned { value, span }),
+            Err(why) => {
+                let message = format!("`{name}`: `{value}` is no duration: {why}");
+                self.cx.report(
+                    Diagnostic::error(code::BAD_VALUE, span, message)
+                        .hint("durations look like `90s`, `1h30m`, `30d`"),
+                );
+                None
+            }
+        }
+    }
+
+    /// The same as [`Self::choice`], with its place.
+    pub fn one_of(&self, name: &str) -> Option<Spanned<String>> {
+        let given = self.filled(name)?;
+        self.choice(name).is_some().then_some(given)
+    }
+
     /// A path of a start attribute, resolved against the folder of the file it stands in.
     pub fn path(&self, name: &str) -> Option<Spanned<PathBuf>> {
         let Spanned { value, span } = self.string(name)?;

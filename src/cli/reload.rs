@@ -51,20 +51,29 @@ impl Reloader<'_> {
                     return Err("the new configuration is faulty".to_owned());
                 }
                 None => "a file cannot be read".to_owned(),
-                Some(tree) => match self.workers.reload(Arc::clone(tree)).await {
+                Some(tree) => match self.take_up(tree).await {
                     Ok(()) => {
                         report::findings(&loaded, super::ReportFormat::Log);
                         warn_about_what_stays(&present, tree);
                         return Ok(());
                     }
-                    Err(error) if left == 0 => return Err(error.to_string()),
-                    Err(error) => error.to_string(),
+                    Err(error) if left == 0 => return Err(error),
+                    Err(error) => error,
                 },
             };
             tracing::warn!(retries = left, "{problem}; trying again");
             left -= 1;
             tokio::time::sleep(delay).await;
         }
+    }
+
+    async fn take_up(&mut self, tree: &Arc<Tree>) -> Result<(), String> {
+        let opening = Arc::clone(tree);
+        let opened = tokio::task::spawn_blocking(move || opening.open()).await;
+        let opened = opened.map_err(|_| "opening the configuration panicked".to_owned())?;
+        opened.map_err(|error| error.to_string())?;
+        let taken = self.workers.reload(Arc::clone(tree)).await;
+        taken.map_err(|error| error.to_string())
     }
 
     async fn load(&mut self, present: &Arc<Tree>) -> Result<Loaded, String> {

@@ -93,6 +93,10 @@ fn serve(tree: Arc<Tree>, options: &Options, named: Vec<PathBuf>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Err(error) = tree.open() {
+        tracing::error!("{error}");
+        return ExitCode::FAILURE;
+    }
     let (workers, threads) = match Workers::start(tree) {
         Ok(started) => started,
         Err(error) => {

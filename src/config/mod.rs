@@ -204,7 +204,7 @@ fn build(
     cx.switch_metrics(settings.observe.metrics.is_some());
 
     let outbound = Outbound::new(&cx, &settings, &options.env);
-    let definitions = Definitions::new(&cx, &document.definitions, &outbound);
+    let definitions = Definitions::new(&cx, document, settings.default_port, &outbound);
     let alone = document.servers.len() < 2;
     let servers: Vec<Server> = document
         .servers
@@ -221,6 +221,7 @@ fn build(
     definitions.read_all(&profiles);
     logins.fill(definitions.logins());
     let jobs = definitions.jobs();
+    let servers_of_tokens = definitions.authorization_servers();
     let (remotes, backends) = (definitions.remotes(), definitions.backends());
     drop(definitions);
     drop(outbound);
@@ -232,6 +233,7 @@ fn build(
     tree.jobs = jobs;
     tree.remotes = remotes;
     tree.backends = backends;
+    tree.authorization_servers = servers_of_tokens;
     loaded.tree = Some(Arc::new(tree));
 }
 
@@ -266,7 +268,7 @@ fn report_strays(cx: &Context<'_>, document: &Document) {
     }
     let blocks = Body {
         attributes: Vec::new(),
-        blocks: document.strays.blocks.clone(),
+        blocks: [document.strays.blocks.as_slice(), &document.singles].concat(),
     };
     crate::blocks::reader::check_body(cx, &blocks, &ROOT, start_of(&blocks));
 }

@@ -43,6 +43,9 @@ pub fn effective(options: &Options) -> Option<String> {
     for defaults in &document.defaults {
         section(&mut text, "defaults", defaults, &sources);
     }
+    for single in &document.singles {
+        block(&mut text, single, &sources);
+    }
     let _ = writeln!(text, "settings {{");
     let overridden = overridden(options);
     for attribute in &document.settings.attributes {

@@ -168,6 +168,20 @@ impl Algorithm {
         Self::Es512,
     ];
 
+    /// The algorithms with a key pair, for what clients sign.
+    pub const ASYMMETRIC: [Self; 10] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Es256,
+        Self::Es384,
+        Self::Es512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::EdDsa,
+    ];
+
     /// The registered name.
     pub const fn name(self) -> &'static str {
         match self {

@@ -163,9 +163,18 @@ pub fn sign(
     header_json: &[u8],
     payload_json: &[u8],
 ) -> Result<String, SignError> {
-    let capacity = (header_json.len() + payload_json.len() + 512) * 4 / 3 + 8;
+    sign_encoded(key, &URL_SAFE_NO_PAD.encode(header_json), payload_json)
+}
+
+/// The same with a header that is in base64url already.
+pub fn sign_encoded(
+    key: &SigningKey,
+    header: &str,
+    payload_json: &[u8],
+) -> Result<String, SignError> {
+    let capacity = header.len() + (payload_json.len() + 512) * 4 / 3 + 8;
     let mut token = String::with_capacity(capacity);
-    URL_SAFE_NO_PAD.encode_string(header_json, &mut token);
+    token.push_str(header);
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(payload_json, &mut token);
     let signature = key.signature(token.as_bytes())?;

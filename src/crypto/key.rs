@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, ParsedPublicKey, RsaKeyPair,
     RsaPublicKeyComponents,
@@ -11,6 +13,7 @@ use aws_lc_rs::signature::{
 
 use super::algorithm::{Algorithm, Curve, Family};
 use super::encoding::{self, Label, PublicParts};
+use zeroize::Zeroizing;
 
 /// Why a key cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -198,6 +201,23 @@ impl SigningKey {
             inner,
             weakness: None,
         })
+    }
+
+    /// A new private key as PKCS#8 DER; RSA keys have 2048 bits and take long to make.
+    pub fn generate(algorithm: Algorithm) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let pkcs8 = match algorithm.family() {
+            Family::Hmac => return Err(KeyError::TakesSecret(algorithm)),
+            Family::Rsa => RsaKeyPair::generate(KeySize::Rsa2048)
+                .and_then(|key| key.as_der())
+                .map(|der: Pkcs8V1Der<'_>| Zeroizing::new(der.as_ref().to_vec())),
+            Family::Ec(curve) => EcdsaKeyPair::generate(curve.signing())
+                .and_then(|key| key.to_pkcs8v1())
+                .map(|document| Zeroizing::new(document.as_ref().to_vec())),
+            Family::Ed25519 => Ed25519KeyPair::generate()
+                .and_then(|key| key.to_pkcs8v1())
+                .map(|document| Zeroizing::new(document.as_ref().to_vec())),
+        };
+        pkcs8.map_err(|_| KeyError::Rejected)
     }
 
     /// The algorithm that the key is bound to.

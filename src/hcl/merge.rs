@@ -19,6 +19,8 @@ pub struct Document {
     pub settings: Body,
     /// The content of all `defaults`, a body for each block.
     pub defaults: Vec<Body>,
+    /// `storage` and `admin`, each once; those of a later file take the place of earlier ones.
+    pub singles: Vec<Block>,
     /// Blocks of a type that does not belong at the top, and stray attributes.
     pub strays: Body,
 }
@@ -43,6 +45,10 @@ pub fn merge(files: Vec<(SourceId, Body)>, diagnostics: &mut Diagnostics) -> Doc
                     document.settings.blocks.extend(block.body.blocks);
                 }
                 "defaults" => document.defaults.push(block.body),
+                "storage" | "admin" if several => {
+                    replace_or_push(&mut document.singles, block, |_| true);
+                }
+                "storage" | "admin" => document.singles.push(block),
                 _ => document.strays.blocks.push(block),
             }
         }

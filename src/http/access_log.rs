@@ -1,5 +1,6 @@
 //! The `couper_access` entry: one for each request, written when its answer has ended.
 
+use super::authorization_server::Told;
 use super::backend_log::write_headers;
 use super::exchange::{Exchange, Handler};
 use super::url::RequestUrl;
@@ -102,6 +103,9 @@ fn fields(
     if let Some(user) = &exchange.auth_user {
         entry.string("auth_user", user.as_bytes());
     }
+    if let Some(told) = &exchange.told {
+        authorization_server(entry, told);
+    }
     entry.begin_object("request");
     entry.string("method", exchange.method.as_str().as_bytes());
     entry.string("path", &target);
@@ -144,6 +148,27 @@ fn fields(
     }
     if let Some(custom) = custom(exchange) {
         entry.raw_json("custom", &custom);
+    }
+}
+
+/// What an authorization server tells.
+fn authorization_server(entry: &mut Entry<'_>, told: &Told) {
+    let notes = &told.notes;
+    entry.string("as", told.server.as_bytes());
+    for (name, value) in [
+        ("grant_type", notes.grant_type),
+        ("client_id", notes.client_id.as_deref()),
+        ("auth_method", notes.auth_method),
+        ("error", notes.error),
+        ("error_detail", notes.detail.as_deref()),
+        ("token_ref", notes.token_ref.as_deref()),
+        ("jti", notes.jti.as_deref()),
+        ("scope", notes.scope.as_deref()),
+        ("gid", notes.gid.as_deref()),
+    ] {
+        if let Some(value) = value {
+            entry.string(name, value.as_bytes());
+        }
     }
 }
 

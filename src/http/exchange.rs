@@ -1,5 +1,6 @@
 //! One request from its first byte to its log entry: the one context that all phases share.
 
+use super::authorization_server::Told;
 use super::body::RequestBody;
 use super::handling::Handling;
 use super::handshake::Handshake;
@@ -41,6 +42,8 @@ pub enum Handler {
     Spa,
     /// The health route.
     Health,
+    /// An authorization server.
+    AuthorizationServer,
     /// An error handler for this type, before an endpoint was entered.
     Error(&'static str),
 }
@@ -55,6 +58,7 @@ impl Handler {
             Self::File => Some("file".into()),
             Self::Spa => Some("spa".into()),
             Self::Health => Some("health".into()),
+            Self::AuthorizationServer => Some("authorization_server".into()),
             Self::Error(kind) => Some(format!("error_{kind}").into()),
         }
     }
@@ -103,6 +107,8 @@ pub struct Exchange {
     pub handshake: Option<Rc<Handshake>>,
     /// The port of `https_dev_proxy` that it came in by, with TLS.
     pub dev_port: Option<u16>,
+    /// What an authorization server tells the log.
+    pub told: Option<Box<Told>>,
     /// The server it belongs to.
     pub server: Option<Arc<ServerRoutes>>,
     /// The job that it is a run of, in place of a client's request.
@@ -209,6 +215,7 @@ impl Exchange {
             tls: arrival.tls,
             handshake: arrival.handshake,
             dev_port: arrival.dev_port,
+            told: None,
             server: None,
             job: None,
             endpoint: None,
@@ -238,6 +245,17 @@ impl Exchange {
             trace_parent: None,
             error: None,
         }
+    }
+
+    /// The certificate that the client showed, as DER.
+    pub fn certificate(&self) -> Option<&[u8]> {
+        let shown = self.handshake.as_ref()?.client_certificate.as_ref()?;
+        Some(shown.as_ref())
+    }
+
+    /// Whether the client showed a certificate.
+    pub fn has_certificate(&self) -> bool {
+        self.certificate().is_some()
     }
 
     /// The client's header fields.

@@ -5,6 +5,7 @@
 
 pub mod access_log;
 pub mod answer;
+pub mod authorization_server;
 pub mod backend;
 pub mod backend_log;
 pub mod body;

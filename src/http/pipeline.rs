@@ -3,6 +3,7 @@
 
 use super::access_log::AnswerFacts;
 use super::answer;
+use super::authorization_server;
 use super::body::{AnswerBody, BodyError, Content, RequestBody};
 use super::compression;
 use super::connection::{Peer, Running};
@@ -27,7 +28,7 @@ use crate::blocks::settings::ForwardedUrl;
 use crate::blocks::site::Site;
 use crate::error::page::Page;
 use crate::error::{Error, Kind};
-use crate::runtime::tree::{Candidates, Route, Unknown};
+use crate::runtime::tree::{Candidates, Route, ServerRoutes, Unknown};
 use crate::telemetry::metrics::{families, registry};
 use crate::telemetry::trace::tracer;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -114,6 +115,7 @@ pub async fn handle(request: Request<Incoming>, peer: Rc<Peer>) -> Response<Answ
         cors: None,
         modifiers: None,
         site: None,
+        server: None,
     };
     let broken = early.is_err();
     let outcome = match early {
@@ -203,6 +205,8 @@ struct Place {
     cors: Option<CorsRequest>,
     modifiers: Option<Arc<Endpoint>>,
     site: Option<Arc<Site>>,
+    /// Set where no block inside of it answers.
+    server: Option<Arc<ServerRoutes>>,
 }
 
 impl Place {
@@ -383,6 +387,11 @@ async fn dispatch(
             }
             Err(Error::new(Kind::RouteNotFound, ""))
         }
+        Route::AuthorizationServer(mounted) => {
+            place.page = Page::Json;
+            place.server.clone_from(&exchange.server);
+            Box::pin(authorization_server::answer(exchange, &mounted, body)).await
+        }
         // Boxed, to keep the future of other requests small.
         Route::Site(candidates) => Box::pin(serve_site(exchange, candidates, body, place)).await,
     }
@@ -445,6 +454,12 @@ fn route(exchange: &mut Exchange, place: &mut Place) -> Result<Route, Error> {
         ));
     };
     let found = server.find(&decoded);
+    if server.wants_certificate && !exchange.has_certificate() {
+        let open = |route: &Route| matches!(route, Route::AuthorizationServer(_));
+        if !found.as_ref().is_some_and(|found| open(found.value)) {
+            return Err(Error::new(Kind::ClientRequest, "no client certificate"));
+        }
+    }
     let route = match found {
         Some(found) => {
             exchange.captures = found.captures;
@@ -477,6 +492,7 @@ fn route(exchange: &mut Exchange, place: &mut Place) -> Result<Route, Error> {
             exchange.endpoint = Some(Arc::clone(endpoint));
         }
         Some(Route::Health) => exchange.handler = Handler::Health,
+        Some(Route::AuthorizationServer(_)) => exchange.handler = Handler::AuthorizationServer,
         Some(Route::Guarded(_) | Route::Site(_)) | None => {}
     }
     if let std::borrow::Cow::Owned(decoded) = decoded {
@@ -660,6 +676,11 @@ fn finalize(
     }
     if let Some(site) = place.site.as_ref().filter(|_| successful) {
         for modifiers in &site.response_headers {
+            apply_outer(modifiers, exchange, response);
+        }
+    }
+    if let Some(server) = place.server.as_ref().filter(|_| successful) {
+        for modifiers in &server.response_headers {
             apply_outer(modifiers, exchange, response);
         }
     }

@@ -170,6 +170,7 @@ async fn serve(shared: Arc<Shared>, sockets: Vec<Bound>, mut changes: mpsc::Rece
     super::health::start(&worker);
     let runs = Rc::default();
     let mut schedules = jobs::start(&worker, &runs);
+    super::authorization_server::start(&worker);
     let sweeping = tokio::task::spawn_local(connection::sweep(Rc::clone(&worker)));
     let mut phase = shared.phase.subscribe();
     let timeout = loop {
@@ -202,6 +203,7 @@ async fn apply(change: Change, listeners: &mut Listeners, worker: &Rc<Worker>) {
     listeners.close(&change.close).await;
     super::remote::start(worker);
     super::health::start(worker);
+    super::authorization_server::start(worker);
     if change.retired.is_empty() {
         return;
     }

@@ -2,3 +2,4 @@
 //! bring what was configured as plain data and the way to send a request as a closure.
 
 pub mod client;
+pub mod server;

@@ -5,17 +5,22 @@ use super::router::Router;
 use super::series::{ClientSeries, HostSeries};
 use crate::blocks::access::remote::Renew;
 use crate::blocks::api::Api;
+use crate::blocks::authorization_server::Mounted;
 use crate::blocks::backend::Backend;
 use crate::blocks::cors::Cors;
 use crate::blocks::endpoint::Endpoint;
 use crate::blocks::files::Files;
 use crate::blocks::job::Job;
+use crate::blocks::modifiers::HeaderModifiers;
 use crate::blocks::server::Server;
 use crate::blocks::settings::{DevProxy, Settings};
 use crate::blocks::spa::Spa;
+use crate::clock::Clock;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceMap, Span, code};
 use crate::error::page::Page;
 use crate::expr::{Program, Value};
+use crate::oauth::server::Server as AuthorizationServer;
+use crate::oauth::server::keys::KeysError;
 use crate::telemetry::metrics::Requests;
 use foldhash::HashMap;
 use rustls::ServerConfig;
@@ -33,6 +38,8 @@ pub struct Tree {
     pub jobs: Vec<Arc<Job>>,
     /// Documents that are to be fetched, such as key sets.
     pub remotes: Vec<Arc<dyn Renew>>,
+    /// Authorization servers.
+    pub authorization_servers: Vec<Arc<AuthorizationServer>>,
     /// Defined backends, by label.
     pub backends: BTreeMap<String, Arc<Backend>>,
     /// State that the next load may take over.
@@ -41,6 +48,14 @@ pub struct Tree {
     pub series: Option<ClientSeries>,
     /// The texts, for places in log messages.
     sources: SourceMap,
+}
+
+/// Why a configuration that is sound in itself cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Signing keys cannot be had.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
 }
 
 /// A port.
@@ -66,6 +81,10 @@ pub struct ServerRoutes {
     pub log_fields: Vec<Arc<Program>>,
     /// Its `cors`.
     pub cors: Option<Arc<Cors>>,
+    /// Modifiers of its responses.
+    pub response_headers: Vec<Arc<HeaderModifiers>>,
+    /// Whether everything but an authorization server needs a client certificate.
+    pub wants_certificate: bool,
     endpoints: Router<Route>,
     unknown_in_api: Router<Arc<Api>>,
     sites: Sites,
@@ -82,6 +101,8 @@ pub enum Route {
     Guarded(Arc<Api>),
     /// What may answer for a path that no endpoint has.
     Site(Candidates),
+    /// An endpoint of an authorization server.
+    AuthorizationServer(Arc<Mounted>),
 }
 
 impl Tree {
@@ -153,6 +174,7 @@ impl Tree {
             series,
             jobs: Vec::new(),
             remotes: Vec::new(),
+            authorization_servers: Vec::new(),
             backends: BTreeMap::new(),
             kept: Kept::default(),
             sources,
@@ -180,6 +202,15 @@ impl Tree {
         let proxies = self.settings.https_dev_proxy.iter();
         let listeners = self.listeners.iter().map(|listener| listener.port);
         listeners.chain(proxies.map(|proxy| proxy.tls_port))
+    }
+
+    /// Opens what the configuration names and loading did not touch: signing keys. Blocks.
+    pub fn open(&self) -> Result<(), OpenError> {
+        let now = Clock::System.unix();
+        for server in &self.authorization_servers {
+            server.keys.open(now)?;
+        }
+        Ok(())
     }
 
     /// The server of a host and port; `host` without port, in any case.
@@ -253,6 +284,36 @@ impl ServerRoutes {
         // Nothing can stand at the very same path yet.
         let _ = endpoints.insert(&settings.health_path, Route::Health);
         let mut known: Vec<(String, Span)> = Vec::new();
+        for mount in &server.mounts {
+            for (path, mounted) in mount.routes() {
+                let shape = super::router::shape(path);
+                let place = &mount.server.label;
+                if let Some((_, first)) = known.iter().find(|(other, _)| *other == shape) {
+                    let message = format!(
+                        "authorization server `{place}` cannot have its {} endpoint at `{path}`: that path is taken",
+                        mounted.endpoint.words()
+                    );
+                    diagnostics.push(
+                        Diagnostic::error(code::DUPLICATE, mount.span, message)
+                            .related(*first, "taken here"),
+                    );
+                    continue;
+                }
+                if let Some(taken) = server.taken(&shape) {
+                    let message = format!(
+                        "`{path}` is the {} endpoint of authorization server `{place}`, which is mounted here, too",
+                        mounted.endpoint.words()
+                    );
+                    diagnostics.push(
+                        Diagnostic::error(code::DUPLICATE, taken, message)
+                            .related(mount.span, format!("`{place}` is mounted here")),
+                    );
+                    continue;
+                }
+                known.push((shape, mount.span));
+                let _ = endpoints.insert(path, Route::AuthorizationServer(Arc::new(mounted)));
+            }
+        }
         let mut add = |endpoint: &Arc<Endpoint>, diagnostics: &mut Diagnostics| {
             let shape = super::router::shape(&endpoint.pattern);
             if let Some((_, first)) = known.iter().find(|(other, _)| *other == shape) {
@@ -290,6 +351,8 @@ impl ServerRoutes {
             page: server.page,
             log_fields: server.log_fields,
             cors: server.cors,
+            response_headers: server.response_headers,
+            wants_certificate: server.wants_certificate,
             endpoints,
             unknown_in_api,
             sites,
@@ -301,7 +364,9 @@ impl ServerRoutes {
         self.endpoints.find(path).filter(|found| match found.value {
             // It must not hide files and spas below a longer base path.
             Route::Guarded(api) => self.sites.depth(path) <= Some(depth(&api.base_path)),
-            Route::Health | Route::Endpoint(_) | Route::Site(_) => true,
+            Route::Health | Route::Endpoint(_) | Route::Site(_) | Route::AuthorizationServer(_) => {
+                true
+            }
         })
     }
 

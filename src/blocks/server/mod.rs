@@ -11,6 +11,7 @@
 
 use super::Definitions;
 use super::api::{self, Api};
+use super::authorization_server::{self, Mount};
 use super::cors::{self, Cors};
 use super::endpoint::{self, AccessList, Endpoint, Surroundings};
 use super::error_file;
@@ -46,6 +47,11 @@ pub static SCHEMA: BlockSchema = BlockSchema {
             "Path in front of everything inside.",
         ),
         AttributeSchema::start("error_file", Kind::Path, "Template of error pages."),
+        AttributeSchema::start(
+            "authorization_server",
+            Kind::StringOrStrings,
+            "Labels of authorization servers that are served here.",
+        ),
     ],
     groups: &[
         schema::ACCESS_CONTROL,
@@ -59,6 +65,7 @@ pub static SCHEMA: BlockSchema = BlockSchema {
         Child::many(&files::SCHEMA),
         Child::many(&spa::SCHEMA),
         Child::optional(&cors::SCHEMA),
+        Child::optional(&authorization_server::SCHEMA),
     ],
     rules: &[],
     docs: "What is served on some hosts and ports.",
@@ -99,6 +106,12 @@ pub struct Server {
     pub files: Vec<Arc<Files>>,
     /// Its spas.
     pub spas: Vec<Arc<Spa>>,
+    /// The authorization servers that it mounts, those of its apis included.
+    pub mounts: Vec<Mount>,
+    /// Whether everything but an authorization server needs a client certificate.
+    pub wants_certificate: bool,
+    /// Modifiers of its responses.
+    pub response_headers: Vec<Arc<HeaderModifiers>>,
     /// Its `cors`.
     pub cors: Option<Arc<Cors>>,
     /// TLS, when it has a `tls` block.
@@ -155,6 +168,22 @@ impl Server {
                 Endpoint::read(inner, &around, definitions).map(Arc::new)
             })
             .collect();
+        let mut mounts = definitions
+            .servers
+            .mounts(reader, definitions, reader.block, &label);
+        for api in reader.blocks("api") {
+            let inner = Reader::quiet(reader.cx, api, &api::SCHEMA);
+            let name = format!("{label}/{}", api.label());
+            mounts.extend(
+                definitions
+                    .servers
+                    .mounts(inner, definitions, reader.block, &name),
+            );
+        }
+        let tls = reader.inner("tls").and_then(|block| {
+            let inner = Reader::new(reader.cx, block, &tls::SCHEMA);
+            ServerTls::read(inner, definitions, !mounts.is_empty())
+        });
         let files = reader
             .blocks("files")
             .filter_map(|block| {
@@ -172,18 +201,37 @@ impl Server {
         Self {
             files,
             spas,
+            wants_certificate: tls.as_ref().is_some_and(|tls| tls.verifies_clients),
+            mounts,
+            response_headers: around.response_headers.clone(),
             cors: around.cors.clone(),
             hosts: hosts(reader, settings, alone),
             base_path: around.base_path.clone(),
             apis,
             endpoints,
-            tls: reader.inner("tls").and_then(|block| {
-                ServerTls::read(Reader::new(reader.cx, block, &tls::SCHEMA), definitions)
-            }),
+            tls,
             page: around.page,
             log_fields: around.log_fields,
             label,
         }
+    }
+}
+
+impl Server {
+    /// The endpoint or spa that has exactly this path.
+    pub fn taken(&self, shape: &str) -> Option<Span> {
+        let same = |pattern: &str| crate::runtime::router::shape(pattern) == shape;
+        let of_apis = self.apis.iter().flat_map(|api| &api.endpoints);
+        let endpoint = self
+            .endpoints
+            .iter()
+            .chain(of_apis)
+            .find(|endpoint| same(&endpoint.pattern));
+        let spas = self.spas.iter().flat_map(|spa| &spa.patterns);
+        let spa = spas.into_iter().find(|pattern| same(&pattern.value));
+        endpoint
+            .map(|endpoint| endpoint.span)
+            .or(spa.map(|pattern| pattern.span))
     }
 }
 

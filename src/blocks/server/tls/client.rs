@@ -84,12 +84,17 @@ struct Admission {
 #[derive(Debug)]
 struct AnyOf {
     admissions: Vec<Admission>,
+    /// Whether a client without a certificate is sent away.
+    mandatory: bool,
     schemes: rustls::crypto::WebPkiSupportedAlgorithms,
 }
 
 /// The verifier of all blocks: inner `None` without any, outer `None` when one is faulty.
 #[expect(clippy::option_option, reason = "a fault is not the same as nothing")]
-pub(super) fn verifier(reader: Reader<'_>) -> Option<Option<Arc<dyn ClientCertVerifier>>> {
+pub(super) fn verifier(
+    reader: Reader<'_>,
+    mandatory: bool,
+) -> Option<Option<Arc<dyn ClientCertVerifier>>> {
     let mut admissions = Vec::new();
     let mut sound = true;
     for block in reader.blocks("client_certificate") {
@@ -107,6 +112,7 @@ pub(super) fn verifier(reader: Reader<'_>) -> Option<Option<Arc<dyn ClientCertVe
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     Some(Some(Arc::new(AnyOf {
         admissions,
+        mandatory,
         schemes: provider.signature_verification_algorithms,
     })))
 }
@@ -180,6 +186,10 @@ impl Admission {
 }
 
 impl ClientCertVerifier for AnyOf {
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
     /// No hints: a leaf may be let in without any authority.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]

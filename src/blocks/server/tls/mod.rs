@@ -91,6 +91,8 @@ pub(super) static CERTIFICATE_SCHEMA: BlockSchema = BlockSchema {
 pub struct ServerTls {
     /// Ready for connections.
     pub config: Arc<ServerConfig>,
+    /// Whether clients need a certificate.
+    pub verifies_clients: bool,
 }
 
 /// Shows the certificate for the requested name, else the first.
@@ -109,8 +111,13 @@ impl ResolvesServerCert for Certificates {
 }
 
 impl ServerTls {
-    /// Reads the block; faults are findings.
-    pub fn read(reader: Reader<'_>, definitions: &Definitions<'_>) -> Option<Self> {
+    /// Reads the block; faults are findings. Where an authorization server is mounted, a client may
+    /// come without a certificate, and is refused by whatever else it asks for.
+    pub fn read(
+        reader: Reader<'_>,
+        definitions: &Definitions<'_>,
+        asks_only: bool,
+    ) -> Option<Self> {
         let mut by_name = ResolvesServerCertUsingSni::new();
         let mut first = None;
         for block in reader.blocks("server_certificate") {
@@ -127,7 +134,7 @@ impl ServerTls {
         if reader.inner("server_certificate").is_none() {
             first = own_certificate(reader).map(Arc::new);
         }
-        let verifier = client::verifier(reader);
+        let verifier = client::verifier(reader, !asks_only);
         let certificates = Certificates {
             by_name,
             first: first?,
@@ -139,10 +146,15 @@ impl ServerTls {
         };
         let mut config = builder.with_cert_resolver(Arc::new(certificates));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let identity = Fingerprint::of("tls").block(reader.block, definitions);
+        let identity = Fingerprint::of("tls")
+            .text(if asks_only { "asks" } else { "demands" })
+            .block(reader.block, definitions);
         // Kept, it resumes the sessions that it began, and shows the same self-signed certificate.
         let config = reader.cx.keep(identity, || config);
-        Some(Self { config })
+        Some(Self {
+            config,
+            verifies_clients: reader.inner("client_certificate").is_some(),
+        })
     }
 }
 
