@@ -30,7 +30,16 @@ pub(super) enum Label {
 
 /// The first section of `text` that may hold a key; others (`EC PARAMETERS`) are passed over.
 pub(super) fn first_key_section(text: &[u8]) -> Option<Section> {
-    pem::parse_many(text).ok()?.into_iter().find_map(section)
+    let text = std::str::from_utf8(text).ok()?;
+    // An empty line ends the headers of an encrypted key; elsewhere it means nothing.
+    let dense = if text.contains("Proc-Type:") {
+        Zeroizing::new(text.to_owned())
+    } else {
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        Zeroizing::new(lines.collect::<Vec<_>>().join("\n"))
+    };
+    let sections = pem::parse_many(dense.as_bytes()).ok()?;
+    sections.into_iter().find_map(section)
 }
 
 fn section(pem: pem::Pem) -> Option<Section> {
@@ -126,6 +135,13 @@ mod tests {
         let section = first_key_section(text.as_bytes()).unwrap();
         assert_eq!(section.label, Label::EcPrivateKey);
         assert_eq!(&**section.der, &[0, 1, 2]);
+        let indented = b"-----BEGIN PUBLIC KEY-----\n\n  AA\n\n  EC\n\n  -----END PUBLIC KEY-----";
+        assert_eq!(&**first_key_section(indented).unwrap().der, &[0, 1, 2]);
+        let one_line = b"-----BEGIN PUBLIC KEY----- AA EC -----END PUBLIC KEY-----";
+        assert_eq!(&**first_key_section(one_line).unwrap().der, &[0, 1, 2]);
+        let encrypted = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAEC\n-----END RSA PRIVATE KEY-----";
+        let section = first_key_section(encrypted).unwrap();
+        assert_eq!(section.label, Label::EncryptedPrivateKey);
         assert!(first_key_section(b"-----BEGIN PRIVATE KEY-----\nAAEC").is_none());
         assert!(first_key_section(b"secret").is_none());
     }
