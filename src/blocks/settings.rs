@@ -70,8 +70,13 @@ pub static SCHEMA: BlockSchema = BlockSchema {
             Kind::Bool,
             "Ignore HTTP_PROXY, HTTPS_PROXY and NO_PROXY.",
         ),
-        AttributeSchema::start("pprof", Kind::Bool, "Serve profiles.").unavailable(),
-        AttributeSchema::start("pprof_port", Kind::Number, "Port for profiles.").unavailable(),
+        AttributeSchema::start(
+            "pprof",
+            Kind::Bool,
+            "Has no effect: profiles of this program are taken with `perf`.",
+        ),
+        AttributeSchema::start("pprof_port", Kind::Number, "Has no effect, like `pprof`.")
+            .default("6060"),
         AttributeSchema::start(
             "request_id_accept_from_header",
             Kind::String,
@@ -476,6 +481,7 @@ impl Settings {
         let lookup = Lookup { reader, overrides };
         let block = overrides.log();
         let text = |name: &str| lookup.text(name).map(|(value, _, _)| value);
+        warn_about_pprof(&lookup);
         let (request, response) = (
             "User-Agent,Accept,Referer",
             "Cache-Control,Content-Encoding,Content-Type,Location",
@@ -517,6 +523,19 @@ impl Settings {
     }
 }
 
+/// Couper serves profiles of its own runtime, which this program does not have.
+fn warn_about_pprof(lookup: &Lookup<'_>) {
+    lookup.port("pprof_port", 6060);
+    if lookup.bool("pprof") {
+        let span = lookup.reader.attribute("pprof").map(|a| a.name.span);
+        let message = "`pprof` has no effect: there is no profile of Go's runtime to serve";
+        lookup.reader.cx.report(
+            Diagnostic::warning(code::NO_EFFECT, span, message)
+                .hint("`perf record -g -p PID` takes a profile of the running gateway"),
+        );
+    }
+}
+
 fn health_path(path: Option<String>) -> String {
     match path.unwrap_or_default() {
         path if path.is_empty() => "/healthz".into(),
@@ -542,9 +561,6 @@ fn bind_addresses(lookup: &Lookup<'_>) -> Vec<IpAddr> {
     let Some((value, origin, span)) = lookup.text("bind_address") else {
         return Vec::new();
     };
-    if split(&value).any(|address| address == "*") {
-        return Vec::new();
-    }
     let address = |text: &str| {
         let bare = text
             .strip_prefix('[')
@@ -556,7 +572,12 @@ fn bind_addresses(lookup: &Lookup<'_>) -> Vec<IpAddr> {
         }
         address
     };
-    split(&value).filter_map(address).collect()
+    let named = split(&value).filter(|address| *address != "*");
+    let addresses: Vec<IpAddr> = named.filter_map(address).collect();
+    if split(&value).any(|address| address == "*") {
+        return Vec::new();
+    }
+    addresses
 }
 
 fn dev_proxies(lookup: &Lookup<'_>) -> Vec<DevProxy> {

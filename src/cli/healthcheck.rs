@@ -1,30 +1,30 @@
 //! `gateway healthcheck`: asks the gateway on this machine for its health, for containers without
-//! a shell. Port and path come from the same options and variables as for `run`.
+//! a shell. Port, path and address come from the same options, variables and `settings` as for `run`.
 
-use crate::config::Options;
+use crate::config::{self, Options};
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(3);
 
 pub(super) fn check(options: &Options) -> ExitCode {
-    let setting = |name: &str, variable: &str, default: &str| {
-        let variable = options.env.get(variable).filter(|value| !value.is_empty());
-        let value = variable.or_else(|| options.settings.get(name));
-        value.map_or_else(|| default.to_owned(), Clone::clone)
+    let Some(settings) = config::settings(options) else {
+        return fail("the settings cannot be read: `gateway verify` tells why");
     };
-    let port = setting("default_port", "COUPER_DEFAULT_PORT", "8080");
-    let path = setting("health_path", "COUPER_HEALTH_PATH", "/healthz");
-    let result = port
-        .parse()
-        .map_err(|_| format!("`{port}` is no port number"))
-        .and_then(|port| ask(port, &path).map_err(|error| error.to_string()));
-    match result {
+    let bound = settings.bind_addresses.iter().copied();
+    let address = bound.filter(|ip| !ip.is_unspecified()).min();
+    let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let address = SocketAddr::new(address, settings.default_port);
+    match ask(address, &settings.health_path) {
         Ok(status) if status.contains(" 200 ") => ExitCode::SUCCESS,
         Ok(status) => fail(&format!("unhealthy: {status}")),
-        Err(error) => fail(&format!("no answer on port {port}: {error}")),
+        Err(error) => fail(&format!(
+            "no answer on port {} of {}: {error}",
+            address.port(),
+            address.ip()
+        )),
     }
 }
 
@@ -34,8 +34,8 @@ fn fail(message: &str) -> ExitCode {
 }
 
 /// The status line of the health route.
-fn ask(port: u16, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), LIMIT)?;
+fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
     stream.set_write_timeout(Some(LIMIT))?;
     write!(

@@ -96,6 +96,31 @@ pub fn paths(options: &Options) -> Vec<PathBuf> {
     hcl::paths(&options.inputs())
 }
 
+/// The settings alone, as far as they can be read; nothing else is looked at.
+pub fn settings(options: &Options) -> Option<Settings> {
+    let mut diagnostics = Diagnostics::default();
+    let inputs = options.inputs();
+    let is_there = |input: &Input| match input {
+        Input::File(path) | Input::Folder(path) => path.exists(),
+    };
+    let files = if options.inputs.is_empty() && !inputs.iter().any(is_there) {
+        // Options and variables can say all that there is to know.
+        hcl::Files::default()
+    } else {
+        hcl::load(&inputs, &mut diagnostics)
+    };
+    let chosen = options.environment().map(str::to_owned);
+    let chosen = chosen.or_else(|| environment_of_settings(&files.bodies, &files.sources));
+    let environment = chosen.unwrap_or_default();
+    let document = assemble(files.bodies, &environment, &mut diagnostics);
+    let functions = Registry::standard();
+    let cx = Context::new(&files.sources, &options.env, &environment, &functions);
+    let block = settings_block(&document);
+    let reader = Reader::quiet(&cx, &block, &settings::SCHEMA);
+    let settings = Settings::read(reader, options.overrides());
+    (!diagnostics.has_errors()).then_some(settings)
+}
+
 /// Loads a configuration.
 pub fn load(options: &Options) -> Loaded {
     reload(options, Kept::default())
@@ -190,14 +215,7 @@ fn build(
 
     let cx = Context::new(sources, &env, environment, &functions).taking_over(before);
     report_strays(&cx, document);
-    let block = Block {
-        kind: Name {
-            text: "settings".into(),
-            span: start_of(&document.settings),
-        },
-        labels: Vec::new(),
-        body: document.settings.clone(),
-    };
+    let block = settings_block(document);
     let reader = Reader::new(&cx, &block, &settings::SCHEMA);
     let settings = Settings::read(reader, options.overrides());
     loaded.log = settings.log.clone();
@@ -235,6 +253,17 @@ fn build(
     tree.backends = backends;
     tree.authorization_servers = servers_of_tokens;
     loaded.tree = Some(Arc::new(tree));
+}
+
+fn settings_block(document: &Document) -> Block {
+    Block {
+        kind: Name {
+            text: "settings".into(),
+            span: start_of(&document.settings),
+        },
+        labels: Vec::new(),
+        body: document.settings.clone(),
+    }
 }
 
 fn start_of(body: &Body) -> Span {
