@@ -12,6 +12,7 @@ use hcl_edit::expr::Expression;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// The surroundings of a configuration while it is loaded.
@@ -29,8 +30,12 @@ pub struct Context<'a> {
     files: RefCell<Vec<PathBuf>>,
     labels: RefCell<BTreeMap<&'static str, Vec<String>>>,
     keeper: Keeper,
+    contents: RefCell<BTreeMap<PathBuf, Content>>,
     metrics: Cell<bool>,
 }
+
+/// What is in a file, or why that cannot be told.
+type Content = Result<Rc<Vec<u8>>, String>;
 
 /// What a load left besides the blocks it read.
 #[derive(Debug)]
@@ -60,6 +65,7 @@ impl<'a> Context<'a> {
             files: RefCell::default(),
             labels: RefCell::default(),
             keeper: Keeper::default(),
+            contents: RefCell::default(),
             metrics: Cell::new(false),
         }
     }
@@ -206,14 +212,25 @@ impl<'a> Context<'a> {
     pub fn read_file(&self, name: &str, path: &Spanned<PathBuf>) -> Option<Vec<u8>> {
         self.watch(&path.value);
         let shown = path.value.display();
-        let why = match std::fs::read(&path.value) {
+        let why = match self.content(&path.value) {
             Ok(bytes) if bytes.is_empty() => "it is empty".to_owned(),
-            Ok(bytes) => return Some(bytes),
-            Err(error) => error.to_string(),
+            Ok(bytes) => return Some(bytes.to_vec()),
+            Err(why) => why,
         };
         let message = format!("`{name}`: cannot use file `{shown}`: {why}");
         self.report(Diagnostic::error(code::FILE, path.span, message));
         None
+    }
+
+    /// What is in a file. It is read once in a load: what is made of it and its fingerprint are of
+    /// the same bytes, even if it is written meanwhile.
+    pub(super) fn content(&self, path: &Path) -> Content {
+        let mut contents = self.contents.borrow_mut();
+        let read = || {
+            let bytes = std::fs::read(path).map_err(|error| error.to_string());
+            bytes.map(Rc::new)
+        };
+        contents.entry(path.to_owned()).or_insert_with(read).clone()
     }
 
     /// Remembers a file for `-watch`.

@@ -133,7 +133,7 @@ impl Fingerprint {
         self.bytes(&value.to_json());
         if let Some(path) = value.as_str().and_then(|text| file(attribute, text, cx)) {
             // A file that cannot be read is a finding of the block that names it.
-            self.bytes(&std::fs::read(path).unwrap_or_default());
+            self.bytes(&cx.content(&path).unwrap_or_default());
         }
     }
 }

@@ -101,7 +101,11 @@ fn is_unreadable(loaded: &Loaded) -> bool {
 }
 
 fn warn_about_what_stays(before: &Tree, now: &Tree) {
-    if before.settings.log != now.settings.log {
+    let (before, now) = (&before.settings, &now.settings);
+    if before.log != now.log {
         tracing::warn!("changed settings of the log take effect with the next start");
+    }
+    if before.observe != now.observe {
+        tracing::warn!("changed settings of metrics and traces take effect with the next start");
     }
 }

@@ -13,7 +13,7 @@ const OTLP_HTTP_PORT: u16 = 4318;
 const DEFAULT_ENDPOINT: &str = "localhost:4317";
 
 /// Metrics and traces.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observe {
     /// `beta_service_name`
     pub service_name: String,
