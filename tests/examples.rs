@@ -214,6 +214,13 @@ fn protecting_apis() {
 }
 
 #[test]
+fn guides_to_serving() {
+    for document in ["docs/websites.md", "docs/websockets.md", "docs/openapi.md"] {
+        Walk::of(document, &[8080, 8081]).through();
+    }
+}
+
+#[test]
 fn getting_started() {
     Walk::of("docs/getting-started.md", &[8080, 8081]).through();
 }

@@ -70,7 +70,9 @@ fn may_transform(fields: &HeaderMap) -> bool {
         let kind = value.as_bytes().split(|b| *b == b';').next();
         kind.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
     });
+    // A call of gRPC compresses its messages itself.
     !is_events
+        && !super::grpc::is_grpc(fields)
         && !fields.contains_key(header::CONTENT_RANGE)
         && !headers::has_token(fields, &header::CACHE_CONTROL, "no-transform")
 }

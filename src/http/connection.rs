@@ -3,6 +3,7 @@
 //! No timer runs for a connection. Each notes when it began to wait for a request's head or for
 //! the next request, and the worker looks at all of them twice a second.
 
+use super::framing::Framing;
 use super::handshake::Handshake;
 use super::pipeline;
 use super::tunnel::Tunnel;
@@ -34,6 +35,12 @@ const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may go on sending after the last answer.
 const LINGER: Duration = Duration::from_secs(2);
+/// In so much time that was spent waiting for a client's body …
+const BODY_WINDOW: Duration = Duration::from_secs(30);
+/// … at least so many bytes of it have to come.
+const BODY_WINDOW_BYTES: usize = 30 * 240;
+/// Bytes read at once.
+const READ: usize = 64 << 10;
 const MAX_HEADERS: usize = 100;
 const MAX_HEAD_BYTES: usize = 64 << 10;
 /// How long requests may be on their way when a connection is about to end.
@@ -65,6 +72,8 @@ pub struct State {
     uploading: Cell<bool>,
     /// Since when the client takes nothing.
     stuck: Cell<Option<Instant>>,
+    /// How fast a body comes.
+    upload: Cell<Upload>,
     /// The last request asked for another protocol.
     upgrading: Cell<bool>,
     /// What takes the connection over after its last answer.
@@ -73,6 +82,14 @@ pub struct State {
     /// The next request is the last.
     leaving: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+}
+
+/// How fast a body comes. Time in which nobody asks for more of it does not count.
+#[derive(Clone, Copy, Debug, Default)]
+struct Upload {
+    waiting: bool,
+    waited: Duration,
+    bytes: usize,
 }
 
 /// What a connection's worker wants of it.
@@ -94,6 +111,7 @@ impl State {
             requests: Cell::new(0),
             uploading: Cell::new(false),
             stuck: Cell::new(None),
+            upload: Cell::new(Upload::default()),
             upgrading: Cell::new(false),
             tunnel: RefCell::new(None),
             wish: Cell::new(Wish::None),
@@ -135,6 +153,35 @@ impl State {
         } else if self.stuck.get().is_none() {
             self.stuck.set(Some(Instant::now()));
         }
+    }
+
+    /// Notes a read: `bytes` that came, or none yet. `in_body` tells whether a body is under way.
+    fn read(&self, bytes: Option<usize>, in_body: bool) {
+        let mut upload = self.upload.get();
+        if in_body {
+            upload.waiting = bytes.is_none();
+            upload.bytes += bytes.unwrap_or(0);
+        } else {
+            upload = Upload::default();
+        }
+        self.upload.set(upload);
+    }
+
+    /// Notes that time has passed; whether a body comes too slowly.
+    fn is_upload_slow(&self, passed: Duration) -> bool {
+        let mut upload = self.upload.get();
+        if !upload.waiting {
+            return false;
+        }
+        upload.waited += passed;
+        let mut slow = false;
+        if upload.waited >= BODY_WINDOW {
+            slow = upload.bytes < BODY_WINDOW_BYTES;
+            upload.waited = Duration::ZERO;
+            upload.bytes = 0;
+        }
+        self.upload.set(upload);
+        slow
     }
 
     fn is_stuck(&self) -> bool {
@@ -260,7 +307,7 @@ pub async fn sweep(worker: Rc<Worker>) {
         let settings = &worker.tree().settings;
         let (head, idle) = (settings.read_header_timeout, settings.idle_timeout);
         worker.connections.each(|state| match state.doing.get() {
-            _ if state.is_stuck() => state.ask(Wish::Close),
+            _ if state.is_stuck() || state.is_upload_slow(SWEEP) => state.ask(Wish::Close),
             Doing::New(since) | Doing::Head(since)
                 if !head.is_zero() && since.elapsed() >= head =>
             {
@@ -414,17 +461,20 @@ macro_rules! drive {
         std::future::poll_fn(move |cx| {
             let wish = state.wish(cx);
             if wish == Wish::Close {
-                return Poll::Ready(Wish::Close);
+                return Poll::Ready((Wish::Close, None));
             }
             if wish == Wish::Finish && done == Wish::None {
                 // What has come in meanwhile may be a request.
-                if connection.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Wish::Finish);
+                if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                    return Poll::Ready((Wish::Finish, result.err()));
                 }
                 done = Wish::Finish;
                 connection.as_mut().graceful_shutdown();
             }
-            connection.as_mut().poll(cx).map(|_| done)
+            connection
+                .as_mut()
+                .poll(cx)
+                .map(|result| (done, result.err()))
         })
         .await
     }};
@@ -435,8 +485,9 @@ where
     S: Socket + 'static,
 {
     let state = Rc::clone(&peer.state);
+    let of_requests = Rc::clone(&peer);
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let peer = Rc::clone(&peer);
+        let peer = Rc::clone(&of_requests);
         async move { Ok::<_, Infallible>(pipeline::handle(request, peer).await) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
@@ -444,15 +495,21 @@ where
         .header_read_timeout(None)
         .max_headers(MAX_HEADERS)
         .max_buf_size(2 * MAX_HEAD_BYTES);
-    let io = Watched::new(stream, &state);
+    let io = Watched::new(stream, &state, Some(Framing::default()));
     let mut connection = builder.serve_connection(io, service);
-    let wish = drive!(&mut connection, &state);
+    let (wish, error) = drive!(&mut connection, &state);
+    if let Some(error) = error.filter(hyper::Error::is_parse) {
+        let io = connection.into_parts().io;
+        let line = io.framing.as_ref().map_or(&b""[..], Framing::request_line);
+        pipeline::refused(&peer, line, &error);
+        return;
+    }
     if wish == Wish::Close || !state.upgrading.get() {
         return;
     }
     // Asked for another protocol, hyper leaves the end of the connection to its user.
     let parts = connection.into_parts();
-    let mut io = TokioIo::new(parts.io);
+    let mut io = TokioIo::new(parts.io.without_framing());
     match state.tunnel.take() {
         Some(tunnel) => tunnel.run(io, parts.read_buf, &state).await,
         None => {
@@ -477,7 +534,7 @@ where
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
         .max_header_list_size(64 << 10);
-    let io = Watched::new(stream, &state);
+    let io = Watched::new(stream, &state, None);
     let mut connection = builder.serve_connection(io, service);
     drive!(&mut connection, &state);
 }
@@ -518,17 +575,27 @@ impl Socket for tokio_rustls::server::TlsStream<TcpStream> {
 /// Notes when bytes come in, and ends a connection so that its last answer arrives.
 struct Watched<S: Socket> {
     inner: TokioIo<S>,
+    /// For HTTP/1.1.
+    framing: Option<Framing>,
     state: Rc<State>,
     lingering: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl<S: Socket> Watched<S> {
-    fn new(stream: S, state: &Rc<State>) -> Self {
+    fn new(stream: S, state: &Rc<State>, framing: Option<Framing>) -> Self {
         Self {
             inner: TokioIo::new(stream),
+            framing,
             state: Rc::clone(state),
             lingering: None,
         }
+    }
+
+    /// The same for another protocol.
+    fn without_framing(mut self) -> Self {
+        self.framing = None;
+        self.state.upload.set(Upload::default());
+        self
     }
 
     /// Takes what the client still sends, up to its end or a limit. Closed before, the system
@@ -569,14 +636,37 @@ impl<S: Socket> Read for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        if result.is_ready() {
-            self.state.bytes_came();
-        }
-        result
+        let this = &mut *self;
+        let Some(framing) = &mut this.framing else {
+            let result = Pin::new(&mut this.inner).poll_read(cx, buffer);
+            if result.is_ready() {
+                this.state.bytes_came();
+            }
+            return result;
+        };
+        SCRATCH.with_borrow_mut(|scratch| {
+            let room = buffer.remaining().min(scratch.len());
+            let mut read = ReadBuf::new(&mut scratch[..room]);
+            let result = Pin::new(this.inner.inner_mut()).poll_read(cx, &mut read);
+            if result.is_pending() {
+                this.state.read(None, framing.in_body());
+                return Poll::Pending;
+            }
+            let bytes = read.filled_mut();
+            framing.follow(bytes);
+            buffer.put_slice(bytes);
+            this.state.read(Some(bytes.len()), framing.in_body());
+            this.state.bytes_came();
+            result
+        })
     }
+}
+
+thread_local! {
+    /// Where this worker's connections read to, before hyper gets it.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
 }
 
 impl<S: Socket> Write for Watched<S> {

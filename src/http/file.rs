@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -45,12 +45,67 @@ pub struct OpenFile {
     length: u64,
     modified: Option<u64>,
     media_type: HeaderValue,
+    coding: Option<Coding>,
     content: Option<Bytes>,
+}
+
+/// A coding in which files may lie beside the plain ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// `.br`
+    Brotli,
+    /// `.zst`
+    Zstd,
+    /// `.gz`
+    Gzip,
+}
+
+/// Codings that a client takes, those it prefers first.
+pub type Codings = SmallVec<[Coding; 3]>;
+
+impl Coding {
+    const ALL: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Zstd => "zst",
+            Self::Gzip => "gz",
+        }
+    }
+
+    /// What the client of a request takes. Parts of a file are those of the plain one.
+    pub fn accepted(headers: &HeaderMap) -> Codings {
+        if headers.contains_key(header::RANGE) {
+            return Codings::new();
+        }
+        let weight = |coding: Self| super::headers::weight_of_coding(headers, coding.name());
+        let mut list: SmallVec<[(Self, f32); 3]> = Self::ALL
+            .into_iter()
+            .map(|coding| (coding, weight(coding)))
+            .filter(|(_, weight)| *weight > 0.0)
+            .collect();
+        list.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        list.into_iter().map(|(coding, _)| coding).collect()
+    }
 }
 
 /// Looks a path up. `slash` tells whether its name ended in one; `prefer` is the file of a spa that
 /// wants to answer for its own file and for the directory that holds it. Blocks.
-pub fn locate(path: &Path, slash: bool, prefer: Option<&Path>) -> Option<Located> {
+pub fn locate(
+    path: &Path,
+    slash: bool,
+    prefer: Option<&Path>,
+    codings: &[Coding],
+) -> Option<Located> {
     let metadata = std::fs::metadata(path).ok()?;
     if metadata.is_dir() {
         let index = path.join("index.html");
@@ -59,7 +114,9 @@ pub fn locate(path: &Path, slash: bool, prefer: Option<&Path>) -> Option<Located
             return None;
         }
         return if slash {
-            OpenFile::open(&index, &inner).ok().map(Located::File)
+            OpenFile::open(&index, &inner, codings)
+                .ok()
+                .map(Located::File)
         } else {
             Some(Located::Directory)
         };
@@ -68,13 +125,25 @@ pub fn locate(path: &Path, slash: bool, prefer: Option<&Path>) -> Option<Located
     if !metadata.is_file() || slash || is_same(&metadata, prefer) {
         return None;
     }
-    OpenFile::open(path, &metadata).ok().map(Located::File)
+    OpenFile::open(path, &metadata, codings)
+        .ok()
+        .map(Located::File)
 }
 
 /// Opens a file by its name. Blocks.
-pub fn open(path: &Path) -> Option<OpenFile> {
+pub fn open(path: &Path, codings: &[Coding]) -> Option<OpenFile> {
     let metadata = std::fs::metadata(path).ok().filter(Metadata::is_file)?;
-    OpenFile::open(path, &metadata).ok()
+    OpenFile::open(path, &metadata, codings).ok()
+}
+
+/// The file that lies beside a plain one in a coding, unless it is older.
+fn packed(path: &Path, plain: &Metadata, coding: Coding) -> Option<(PathBuf, Metadata)> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(coding.extension());
+    let path = PathBuf::from(name);
+    let metadata = std::fs::metadata(&path).ok().filter(Metadata::is_file)?;
+    (metadata.modified().ok()? >= plain.modified().ok()?).then_some((path, metadata))
 }
 
 fn is_same(metadata: &Metadata, other: Option<&Path>) -> bool {
@@ -84,7 +153,24 @@ fn is_same(metadata: &Metadata, other: Option<&Path>) -> bool {
 }
 
 impl OpenFile {
-    fn open(path: &Path, metadata: &Metadata) -> io::Result<Self> {
+    fn open(path: &Path, metadata: &Metadata, codings: &[Coding]) -> io::Result<Self> {
+        for coding in codings {
+            if let Some((beside, metadata)) = packed(path, metadata, *coding)
+                && let Ok(file) = Self::read(&beside, &metadata, path, Some(*coding))
+            {
+                return Ok(file);
+            }
+        }
+        Self::read(path, metadata, path, None)
+    }
+
+    /// Opens a file whose media type the name `named` tells.
+    fn read(
+        path: &Path,
+        metadata: &Metadata,
+        named: &Path,
+        coding: Option<Coding>,
+    ) -> io::Result<Self> {
         let file = File::open(path)?;
         let mut length = metadata.len();
         let content = if length <= SMALL {
@@ -94,8 +180,10 @@ impl OpenFile {
         } else {
             None
         };
-        let media_type = match media_type(path) {
+        let media_type = match media_type(named) {
             Some(known) => known,
+            // What is packed tells nothing about its content.
+            None if coding.is_some() => HeaderValue::from_static("application/octet-stream"),
             None => match &content {
                 Some(bytes) => sniff(&bytes[..bytes.len().min(SNIFFED)]),
                 None => {
@@ -110,6 +198,7 @@ impl OpenFile {
             length,
             modified: metadata.modified().ok().and_then(seconds),
             media_type,
+            coding,
             content,
         })
     }
@@ -300,6 +389,9 @@ pub fn respond(method: &Method, headers: &HeaderMap, file: OpenFile) -> Response
     if let Some(date) = modified.and_then(http_date) {
         fields.insert(header::LAST_MODIFIED, date);
     }
+    if file.coding.is_some() {
+        fields.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
     let status = match preconditions(headers, modified) {
         Outcome::NotModified => StatusCode::NOT_MODIFIED,
         Outcome::Failed => StatusCode::PRECONDITION_FAILED,
@@ -314,6 +406,10 @@ pub fn respond(method: &Method, headers: &HeaderMap, file: OpenFile) -> Response
                     StatusCode::RANGE_NOT_SATISFIABLE
                 }
                 Ranges::Whole => {
+                    if let Some(coding) = file.coding {
+                        let name = HeaderValue::from_static(coding.name());
+                        fields.insert(header::CONTENT_ENCODING, name);
+                    }
                     fields.insert(header::CONTENT_TYPE, file.media_type.clone());
                     *response.body_mut() = whole(method, response.headers_mut(), file);
                     StatusCode::OK
@@ -602,7 +698,7 @@ mod tests {
             .map(|n| (n % 251).to_le_bytes()[0])
             .collect();
         std::fs::write(&path, &data).unwrap();
-        let file = || open(&path).unwrap();
+        let file = || open(&path, &[]).unwrap();
         let whole = respond(&Method::GET, &HeaderMap::new(), file());
         assert_eq!(body_of(whole).await, data);
         let range = headers(&[("range", "bytes=100000-399999")]);
@@ -639,6 +735,35 @@ mod tests {
     }
 
     #[test]
+    fn packed_files_lie_beside_plain_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.css");
+        let beside = |coding: &str| folder.path().join(format!("a.css.{coding}"));
+        std::fs::write(&path, "plain").unwrap();
+        let asked = |value| Coding::accepted(&headers(&[("accept-encoding", value)]));
+        let sent = |value| {
+            let file = open(&path, &asked(value)).unwrap();
+            let response = respond(&Method::GET, &HeaderMap::new(), file);
+            let kind = &response.headers()["content-type"];
+            assert_eq!(kind, "text/css; charset=utf-8");
+            let coding = response.headers().get("content-encoding").cloned();
+            coding.map_or_else(String::new, |c| c.to_str().unwrap().to_owned())
+        };
+        assert_eq!(sent("br, gzip"), "");
+        std::fs::write(beside("gz"), "packed").unwrap();
+        std::fs::write(beside("br"), "packed").unwrap();
+        assert_eq!(sent("br, gzip"), "br");
+        assert_eq!(sent("br;q=0.5, gzip"), "gzip");
+        assert_eq!(sent("br;q=0, *"), "gzip");
+        assert_eq!(sent("identity"), "");
+        let old = std::fs::File::options().write(true).open(beside("br"));
+        old.unwrap().set_modified(UNIX_EPOCH).unwrap();
+        assert_eq!(sent("br, gzip"), "gzip");
+        let range = [("accept-encoding", "gzip"), ("range", "bytes=0-1")];
+        assert!(Coding::accepted(&headers(&range)).is_empty());
+    }
+
+    #[test]
     fn a_spa_gets_its_own_file_and_folder() {
         let folder = tempfile::tempdir().unwrap();
         let (index, other) = (
@@ -647,8 +772,9 @@ mod tests {
         );
         std::fs::write(&index, "x").unwrap();
         std::fs::write(&other, "y").unwrap();
-        let is_file =
-            |path, slash, prefer| matches!(locate(path, slash, prefer), Some(Located::File(_)));
+        let is_file = |path, slash, prefer| {
+            matches!(locate(path, slash, prefer, &[]), Some(Located::File(_)))
+        };
         assert!(is_file(&index, false, None));
         assert!(!is_file(&index, false, Some(&*index)));
         assert!(is_file(folder.path(), true, None));
@@ -656,7 +782,7 @@ mod tests {
         assert!(is_file(&other, false, Some(&*index)));
         assert!(!is_file(&other, true, None));
         assert!(matches!(
-            locate(folder.path(), false, None),
+            locate(folder.path(), false, None, &[]),
             Some(Located::Directory)
         ));
     }

@@ -90,6 +90,29 @@ pub fn accepts_gzip(headers: &HeaderMap) -> bool {
         .any(|list| list.split(',').any(named))
 }
 
+/// The weight that a client gives a coding (RFC 9110 §12.5.3): zero for one that it does not take.
+pub fn weight_of_coding(headers: &HeaderMap, coding: &str) -> f32 {
+    let mut any = 0.0;
+    for value in headers.get_all(header::ACCEPT_ENCODING) {
+        for element in value.to_str().unwrap_or("").split(',') {
+            let mut parts = element.split(';').map(str::trim);
+            let name = parts.next().unwrap_or("");
+            let weight = parts.find_map(|part| {
+                let (name, weight) = part.split_once('=')?;
+                name.trim().eq_ignore_ascii_case("q").then(|| weight.trim())
+            });
+            let weight = weight.map_or(1.0, |q| q.parse().unwrap_or(0.0));
+            if name.eq_ignore_ascii_case(coding) {
+                return weight;
+            }
+            if name == "*" {
+                any = weight;
+            }
+        }
+    }
+    any
+}
+
 /// Whether a list field has an element, in any case.
 pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     headers.get_all(name).iter().any(|value| {

@@ -17,6 +17,8 @@ pub mod endpoint;
 pub mod exchange;
 pub mod fetch;
 pub mod file;
+mod framing;
+mod grpc;
 pub mod handling;
 pub mod handshake;
 pub mod headers;

@@ -9,6 +9,7 @@ use super::compression;
 use super::connection::{Peer, Running};
 use super::dev_proxy;
 use super::exchange::{Arrival, Exchange, Handler};
+use super::grpc;
 use super::handling;
 use super::headers;
 use super::observe;
@@ -28,6 +29,7 @@ use crate::blocks::settings::ForwardedUrl;
 use crate::blocks::site::Site;
 use crate::error::page::Page;
 use crate::error::{Error, Kind};
+use crate::runtime::Tree;
 use crate::runtime::tree::{Candidates, Route, ServerRoutes, Unknown};
 use crate::telemetry::metrics::{families, registry};
 use crate::telemetry::trace::tracer;
@@ -104,6 +106,7 @@ pub async fn handle(request: Request<Incoming>, peer: Rc<Peer>) -> Response<Answ
     if peer.dev_port.is_some() {
         dev_proxy::announce(&mut parts, &peer);
     }
+    let grpc = grpc::is_grpc(&parts.headers);
     let (exchange, early) = arrive(parts, &peer);
     let mut unanswered = Unanswered(Some(exchange));
     let Some(exchange) = &mut unanswered.0 else {
@@ -144,7 +147,10 @@ pub async fn handle(request: Request<Incoming>, peer: Rc<Peer>) -> Response<Answ
     let mut response = match outcome {
         Ok(response) => response,
         Err(error) => {
-            let page = answer::error_page(exchange, &error, &place.page);
+            let mut page = answer::error_page(exchange, &error, &place.page);
+            if grpc {
+                grpc::tell(&error, &mut page);
+            }
             exchange.error = Some(error);
             page
         }
@@ -232,6 +238,9 @@ fn arrive(parts: http::request::Parts, peer: &Peer) -> (Box<Exchange>, Result<()
             early = Err(Error::new(Kind::ClientRequest, why));
         }
     };
+    if parts.method != Method::CONNECT && parts.uri.path().is_empty() {
+        refuse("the target is not a path");
+    }
     let given = settings
         .request_id_accept
         .as_ref()
@@ -282,7 +291,16 @@ fn arrive(parts: http::request::Parts, peer: &Peer) -> (Box<Exchange>, Result<()
         .and_then(|value| value.to_str().ok())
         .filter(|host| !host.is_empty());
     let host = split_host(forwarded.unwrap_or(authority)).0.to_owned();
-    let arrival = Arrival {
+    if parts.method == Method::CONNECT && early.is_ok() {
+        early = Err(Error::new(Kind::MethodNotAllowed, "CONNECT"));
+    }
+    let mut exchange = Box::new(Exchange::new(arrival(peer, tree), parts, id, &host));
+    exchange.trace_parent = traced.and_then(|traced| traced.parent);
+    (exchange, early)
+}
+
+fn arrival(peer: &Peer, tree: Arc<Tree>) -> Arrival {
+    Arrival {
         worker: Rc::clone(&peer.worker),
         remote_ip: peer.remote_ip,
         remote_text: Rc::clone(&peer.remote_text),
@@ -291,10 +309,39 @@ fn arrive(parts: http::request::Parts, peer: &Peer) -> (Box<Exchange>, Result<()
         handshake: peer.handshake.get().cloned(),
         dev_port: peer.dev_port,
         tree,
+    }
+}
+
+/// Writes the entry of a request that is no HTTP, which has been answered already, with what can be
+/// read of its first line.
+///
+/// Deviation: Couper writes none.
+pub fn refused(peer: &Peer, line: &[u8], error: &hyper::Error) {
+    let tree = peer.worker.tree_of(peer.local_port);
+    let id = RequestId::new(tree.settings.request_id_format);
+    let mut words = line.split(u8::is_ascii_whitespace);
+    let mut request = Request::new(());
+    if let Some(Ok(method)) = words.next().map(Method::from_bytes) {
+        *request.method_mut() = method;
+    }
+    if let Some(Ok(uri)) = words.next().map(http::Uri::try_from) {
+        *request.uri_mut() = uri;
+    }
+    let (parts, ()) = request.into_parts();
+    let mut exchange = Exchange::new(arrival(peer, tree), parts, id, "");
+    let status = if error.is_parse_too_large() {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    } else {
+        StatusCode::BAD_REQUEST
     };
-    let mut exchange = Box::new(Exchange::new(arrival, parts, id, &host));
-    exchange.trace_parent = traced.and_then(|traced| traced.parent);
-    (exchange, early)
+    let detail = crate::telemetry::daemon::chain(error);
+    exchange.error = Some(Error::new(Kind::ClientRequest, detail).with_status(status));
+    let answer = AnswerFacts {
+        status: Some(status),
+        headers: SmallVec::new(),
+        bytes: 0,
+    };
+    observe::ended(&exchange, &answer);
 }
 
 /// A port is a number, if there is any.

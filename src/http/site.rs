@@ -2,7 +2,7 @@
 
 use super::body::Content;
 use super::exchange::{Exchange, Handler};
-use super::file::{self, Located};
+use super::file::{self, Coding, Located};
 use crate::blocks::files::Files;
 use crate::blocks::site::Site;
 use crate::blocks::spa::Spa;
@@ -55,9 +55,10 @@ pub async fn choose(exchange: &Exchange, candidates: Candidates) -> Result<Chose
         Some(path) => {
             let slash = rest.ends_with('/');
             let spa = candidates.spa.clone();
+            let codings = Coding::accepted(exchange.headers());
             on_blocking_pool(move || {
                 let prefer = spa.as_ref().map(|spa| &*spa.bootstrap_file);
-                file::locate(&path, slash, prefer)
+                file::locate(&path, slash, prefer, &codings)
             })
             .await?
         }
@@ -89,7 +90,8 @@ pub async fn answer(chosen: Chosen, exchange: &Exchange) -> Result<Response<Cont
             None => {
                 let opened = {
                     let spa = Arc::clone(&spa);
-                    on_blocking_pool(move || file::open(&spa.bootstrap_file)).await?
+                    let codings = Coding::accepted(headers);
+                    on_blocking_pool(move || file::open(&spa.bootstrap_file, &codings)).await?
                 };
                 let file = opened.ok_or_else(|| gone(&spa.bootstrap_file))?;
                 Ok(file::respond(method, headers, file))

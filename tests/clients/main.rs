@@ -13,6 +13,7 @@
 )]
 
 mod conversation;
+mod grpc;
 #[path = "../support/mod.rs"]
 mod support;
 mod websocket;
