@@ -21,6 +21,7 @@ use crate::oauth::client::token_response::{
     FailureKind, FetchFailure, FetchedToken, Lifetime, MAX_BODY_BYTES, TokenResponse, TokenType,
     parse_token_response, retry_after,
 };
+use crate::upstream::{BoxError, UpstreamError};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use http::response::Parts;
@@ -194,11 +195,15 @@ async fn send(
 }
 
 async fn answer(content: Content) -> Result<Bytes, (FailureKind, String)> {
+    let broken = |error: &BoxError| match error.downcast_ref::<UpstreamError>() {
+        Some(error) if error.is_timeout() => (FailureKind::Timeout, error.to_string()),
+        _ => (FailureKind::Dropped, "the answer broke off".to_owned()),
+    };
     body::read(content, MAX_BODY_BYTES as u64)
         .await
         .map_err(|error| match error {
             ReadError::TooLarge => (FailureKind::TooLarge, "the answer is over 1 MiB".to_owned()),
-            ReadError::Broken(_) => (FailureKind::Dropped, "the answer broke off".to_owned()),
+            ReadError::Broken(error) => broken(&error),
         })
 }
 

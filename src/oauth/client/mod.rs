@@ -7,6 +7,6 @@ pub mod token_cache;
 pub mod token_request;
 pub mod token_response;
 
-pub use token_cache::{AfterRefusal, Retries, Settings, Token, TokenCache, TokenEntry, TokenError};
+pub use token_cache::{AfterRefusal, Retries, Settings, Token, TokenEntry, TokenError};
 pub use token_request::{ClientAuth, TokenRequest};
 pub use token_response::{FailureKind, FetchFailure, FetchedToken};

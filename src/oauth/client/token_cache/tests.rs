@@ -8,6 +8,7 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::clock::UnixTime;
+use crate::oauth::client::token_response::{Lifetime, TokenType};
 
 type Answer = Result<Lifetime, FetchFailure>;
 
@@ -223,7 +224,7 @@ fn failures_are_shared_and_back_off() {
         (5, 24.0, 36.0),
         (99, 24.0, 36.0),
     ] {
-        let wait = backoff(failures).as_secs_f64();
+        let wait = flight::backoff(failures, random::fraction()).as_secs_f64();
         assert!((least..=most).contains(&wait), "{failures}: {wait}");
     }
 }
@@ -423,30 +424,4 @@ fn workers_share_an_entry_and_one_may_end() {
         worker.join().unwrap();
     }
     assert!(entry.has_token());
-}
-
-#[test]
-fn entries_survive_as_long_as_someone_uses_them() {
-    let cache = TokenCache::default();
-    let key = TokenKey {
-        backend: "b".to_owned(),
-        endpoint: "https://as.test".to_owned(),
-        client: "c".to_owned(),
-        grant: "client_credentials".to_owned(),
-        scope: String::new(),
-        audience: String::new(),
-        resources: Vec::new(),
-        subject: String::new(),
-        fingerprint: [0; 32],
-        settings: Settings::default(),
-    };
-    let rotated = TokenKey {
-        fingerprint: [1; 32],
-        ..key.clone()
-    };
-    let old = cache.entry(key.clone());
-    assert!(Arc::ptr_eq(&old, &cache.entry(key)));
-    assert!(!Arc::ptr_eq(&old, &cache.entry(rotated)));
-    drop(old);
-    assert!(cache.entries().is_empty());
 }

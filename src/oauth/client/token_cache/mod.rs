@@ -16,22 +16,30 @@
 //!
 //! Writers: the running fetch (token, back-off), a refusal and the admin API (drop the token).
 
-use std::collections::HashMap;
+mod flight;
+#[cfg(test)]
+mod model;
+mod state;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use token::Token;
+
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use http::HeaderValue;
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 
+use super::token_response::{FailureKind, FetchFailure, FetchedToken};
 use crate::clock::Clock;
 use crate::crypto::random;
-
-use super::token_response::{FailureKind, FetchFailure, FetchedToken, Lifetime, TokenType};
+use flight::{Flight, Reason, settled, spawn};
+use state::{Outcome, State, Waiter, blocked, running};
 
 const MAX_LIFETIME: Duration = Duration::from_hours(24);
 const SECOND_ATTEMPT: Duration = Duration::from_millis(200);
@@ -40,56 +48,6 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 const REFUSAL_ROUND: Duration = Duration::from_secs(1);
 /// How often a caller begins anew because the worker that fetched for it ended.
 const MAX_ABANDONED: u32 = 3;
-
-/// A token in use.
-pub struct Token {
-    text: SecretString,
-    authorization: HeaderValue,
-    kind: TokenType,
-    number: u64,
-    expires_at: Instant,
-    refresh_at: Instant,
-    used: AtomicBool,
-    renewal_begun: AtomicBool,
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token")
-            .field("number", &self.number)
-            .field("expires_at", &self.expires_at)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Token {
-    /// The token's text.
-    pub fn expose(&self) -> &str {
-        self.text.expose_secret()
-    }
-
-    /// `Bearer …`, ready to be put into a request and marked sensitive.
-    pub fn authorization(&self) -> &HeaderValue {
-        &self.authorization
-    }
-
-    /// The type that its endpoint gave it.
-    pub fn token_type(&self) -> TokenType {
-        self.kind
-    }
-
-    /// When it must no longer be used.
-    pub fn expires_at(&self) -> Instant {
-        self.expires_at
-    }
-
-    fn mark_used(&self) {
-        // Written once, so that workers do not fight for the cache line.
-        if !self.used.load(Ordering::Relaxed) {
-            self.used.store(true, Ordering::Relaxed);
-        }
-    }
-}
 
 /// What an entry was configured with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -121,28 +79,6 @@ pub struct TokenError {
     pub retry_after: Option<Duration>,
 }
 
-#[derive(Clone)]
-enum Outcome {
-    Kept(Arc<Token>),
-    /// For the request that began the fetch alone.
-    SingleUse(Arc<Token>),
-    Failed(TokenError),
-}
-
-type Waiter = watch::Receiver<Option<Outcome>>;
-
-#[derive(Default)]
-struct State {
-    flight: Option<(u64, Waiter)>,
-    flights: u64,
-    /// Tokens of this endpoint are good for one request, so there is nothing to share.
-    single_use: bool,
-    failures: u32,
-    blocked_until: Option<Instant>,
-    last_failure: Option<Arc<FetchFailure>>,
-    last_refusal_round: Option<Instant>,
-}
-
 /// The token of one (backend, endpoint, client, grant, scope, audience, …).
 pub struct TokenEntry {
     current: ArcSwapOption<Token>,
@@ -156,6 +92,8 @@ pub struct TokenEntry {
     failed: AtomicU64,
     waits: AtomicU64,
     tokens: AtomicU64,
+    /// Between 0 and 1, anew for each back-off, so that gateways do not come back all at once.
+    jitter: fn() -> f64,
 }
 
 impl fmt::Debug for TokenEntry {
@@ -221,17 +159,12 @@ pub enum AfterRefusal {
     HandOn,
 }
 
+/// What a caller without a token is to do.
 enum Step {
     Ready(Arc<Token>),
     Wait(Waiter),
     Begin(Flight),
     Blocked(TokenError),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reason {
-    Demand,
-    Refusal,
 }
 
 impl TokenEntry {
@@ -247,6 +180,7 @@ impl TokenEntry {
             failed: AtomicU64::new(0),
             waits: AtomicU64::new(0),
             tokens: AtomicU64::new(0),
+            jitter: random::fraction,
         }
     }
 
@@ -493,6 +427,11 @@ impl TokenEntry {
         }
     }
 
+    fn admit(&self, fetched: &FetchedToken, asked_at: Instant) -> Token {
+        let number = self.tokens.fetch_add(1, Ordering::Relaxed) + 1;
+        Token::admit(fetched, asked_at, number, &self.settings, &self.clock)
+    }
+
     fn renew<F, R>(self: &Arc<Self>, token: &Token, fetch: F)
     where
         F: Fn() -> R + 'static,
@@ -508,69 +447,6 @@ impl TokenEntry {
         };
         spawn(flight, fetch);
     }
-
-    /// The token with its times, counted from when it was asked for: the endpoint may have begun
-    /// counting any time after.
-    fn admit(&self, fetched: &FetchedToken, asked_at: Instant) -> Token {
-        let lifetime = match fetched.lifetime {
-            Lifetime::Seconds(seconds) => limited(seconds),
-            Lifetime::Unstated { exp } => {
-                let default = self.settings.default_expires_in.min(MAX_LIFETIME);
-                match exp {
-                    None => default,
-                    // `exp` counts from now, the lifetime from when the token was asked for.
-                    Some(exp) => {
-                        let left = exp - self.clock.unix().seconds_f64();
-                        let since = self.clock.now().saturating_duration_since(asked_at);
-                        default.min(limited(left + since.as_secs_f64()))
-                    }
-                }
-            }
-        };
-        let leeway = self
-            .settings
-            .expiry_leeway
-            .unwrap_or(lifetime / 10)
-            .min(lifetime / 2);
-        let text = fetched.access_token.expose_secret();
-        // Tokens of token endpoints are visible ASCII; others are values and need not fit here.
-        let mut authorization = HeaderValue::try_from(format!("Bearer {text}"))
-            .unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
-        authorization.set_sensitive(true);
-        Token {
-            text: fetched.access_token.clone(),
-            authorization,
-            kind: fetched.token_type,
-            number: self.tokens.fetch_add(1, Ordering::Relaxed) + 1,
-            expires_at: asked_at + lifetime,
-            refresh_at: asked_at + lifetime.saturating_sub(leeway),
-            used: AtomicBool::new(false),
-            renewal_begun: AtomicBool::new(false),
-        }
-    }
-}
-
-/// Seconds as a duration between zero and the cap; NaN does not come here.
-fn limited(seconds: f64) -> Duration {
-    Duration::from_secs_f64(seconds.clamp(0.0, MAX_LIFETIME.as_secs_f64()))
-}
-
-fn running(state: &State) -> Option<Waiter> {
-    let (_, waiter) = state.flight.as_ref()?;
-    waiter.has_changed().is_ok().then(|| waiter.clone())
-}
-
-fn blocked(state: &State, now: Instant) -> Option<TokenError> {
-    let left = state.blocked_until?.checked_duration_since(now)?;
-    if left.is_zero() {
-        return None;
-    }
-    let failure = state.last_failure.clone()?;
-    let retry_after = failure.retry_after.map(|_| left);
-    Some(TokenError {
-        failure,
-        retry_after,
-    })
 }
 
 fn abandoned() -> TokenError {
@@ -582,241 +458,3 @@ fn abandoned() -> TokenError {
         retry_after: None,
     }
 }
-
-/// The outcome, or `None` when the fetch ended without one.
-async fn settled(mut waiter: Waiter) -> Option<Outcome> {
-    match waiter.wait_for(Option::is_some).await {
-        Ok(outcome) => outcome.clone(),
-        Err(_) => None,
-    }
-}
-
-/// A running fetch. Dropping it unfinished (its worker ended, or the fetch panicked) frees the entry.
-struct Flight {
-    entry: Arc<TokenEntry>,
-    outcome: watch::Sender<Option<Outcome>>,
-    number: u64,
-    reason: Reason,
-    ended: bool,
-}
-
-fn spawn<F, R>(flight: Flight, fetch: F)
-where
-    F: Fn() -> R + 'static,
-    R: Future<Output = Result<FetchedToken, FetchFailure>> + 'static,
-{
-    tokio::task::spawn_local(async move {
-        if let Some((entry, token)) = flight.run(&fetch).await {
-            renew_in_time(entry, token, fetch).await;
-        }
-    });
-}
-
-/// Waits until the token is due and renews it, if it was used and is still the current one.
-async fn renew_in_time<F, R>(entry: Weak<TokenEntry>, token: Arc<Token>, fetch: F)
-where
-    F: Fn() -> R + 'static,
-    R: Future<Output = Result<FetchedToken, FetchFailure>> + 'static,
-{
-    let Some(mut number) = entry.upgrade().map(|entry| entry.number.subscribe()) else {
-        return;
-    };
-    tokio::select! {
-        // Another token, none, or no entry any more.
-        _ = number.wait_for(|number| *number != token.number) => return,
-        () = tokio::time::sleep_until(token.refresh_at.into()) => {}
-    }
-    if token.used.load(Ordering::Relaxed)
-        && let Some(entry) = entry.upgrade()
-    {
-        entry.renew(&token, fetch);
-    }
-}
-
-impl Flight {
-    async fn run<F, R>(mut self, fetch: &F) -> Option<(Weak<TokenEntry>, Arc<Token>)>
-    where
-        F: Fn() -> R,
-        R: Future<Output = Result<FetchedToken, FetchFailure>>,
-    {
-        let first_failure = self.entry.lock().failures == 0;
-        let mut result = self.attempt(fetch).await;
-        if let Err(failure) = &result
-            && first_failure
-            && failure.is_momentary()
-        {
-            tokio::time::sleep(SECOND_ATTEMPT).await;
-            result = self.attempt(fetch).await;
-        }
-        self.end(result)
-    }
-
-    async fn attempt<F, R>(&self, fetch: &F) -> Result<Token, FetchFailure>
-    where
-        F: Fn() -> R,
-        R: Future<Output = Result<FetchedToken, FetchFailure>>,
-    {
-        self.entry.fetches.fetch_add(1, Ordering::Relaxed);
-        let asked_at = self.entry.clock.now();
-        let fetched = Box::pin(fetch()).await?;
-        Ok(self.entry.admit(&fetched, asked_at))
-    }
-
-    fn end(
-        &mut self,
-        result: Result<Token, FetchFailure>,
-    ) -> Option<(Weak<TokenEntry>, Arc<Token>)> {
-        self.ended = true;
-        let entry = &*self.entry;
-        let mut state = entry.lock();
-        let now = entry.clock.now();
-        if self.reason == Reason::Refusal {
-            state.last_refusal_round = Some(now);
-        }
-        if state
-            .flight
-            .as_ref()
-            .is_some_and(|(number, _)| *number == self.number)
-        {
-            state.flight = None;
-        }
-        let (outcome, timer) = match result {
-            Ok(token) => {
-                let token = Arc::new(token);
-                state.failures = 0;
-                state.blocked_until = None;
-                state.last_failure = None;
-                state.single_use = now >= token.expires_at;
-                if state.single_use {
-                    (Outcome::SingleUse(token), None)
-                } else {
-                    entry.current.store(Some(Arc::clone(&token)));
-                    entry.number.send_replace(token.number);
-                    let timer = (Arc::downgrade(&self.entry), Arc::clone(&token));
-                    (Outcome::Kept(token), Some(timer))
-                }
-            }
-            Err(failure) => {
-                entry.failed.fetch_add(1, Ordering::Relaxed);
-                let backoff = backoff(state.failures);
-                // A server that says 0 gets the shortest back-off all the same.
-                let wait = failure
-                    .retry_after
-                    .map_or(backoff, |wait| wait.max(FIRST_BACKOFF));
-                let failure = Arc::new(failure);
-                state.failures = state.failures.saturating_add(1);
-                state.blocked_until = Some(now + wait);
-                state.last_failure = Some(Arc::clone(&failure));
-                let retry_after = failure.retry_after.map(|_| wait);
-                let error = TokenError {
-                    failure,
-                    retry_after,
-                };
-                (Outcome::Failed(error), None)
-            }
-        };
-        drop(state);
-        self.outcome.send_replace(Some(outcome));
-        timer
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
-        if std::thread::panicking() {
-            // Waiters must not run into the same fault one after another.
-            let failure = FetchFailure::new(FailureKind::Internal, "the token request panicked");
-            self.end(Err(failure));
-            return;
-        }
-        let mut state = self.entry.lock();
-        if state
-            .flight
-            .as_ref()
-            .is_some_and(|(number, _)| *number == self.number)
-        {
-            state.flight = None;
-        }
-    }
-}
-
-/// The wait after `failures` earlier failures in a row.
-fn backoff(failures: u32) -> Duration {
-    let grown = FIRST_BACKOFF
-        .saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX))
-        .min(MAX_BACKOFF);
-    grown.mul_f64(0.8 + 0.4 * random::fraction())
-}
-
-/// Everything that makes a token. Equal keys share an entry, also over a change of configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TokenKey {
-    /// Label of the backend.
-    pub backend: String,
-    /// Token endpoint.
-    pub endpoint: String,
-    /// Client identifier.
-    pub client: String,
-    /// Grant type.
-    pub grant: String,
-    /// Scope.
-    pub scope: String,
-    /// Audience.
-    pub audience: String,
-    /// Resources.
-    pub resources: Vec<String>,
-    /// User or subject of an assertion.
-    pub subject: String,
-    /// Digest of secrets, keys and all other parameters, so that a rotated secret is another key.
-    pub fingerprint: [u8; 32],
-    /// The settings.
-    pub settings: Settings,
-}
-
-/// The entries of the process. It holds them weakly: an entry lives as long as a configuration
-/// that uses it, so one that survives a reload keeps its token.
-#[derive(Debug, Default)]
-pub struct TokenCache {
-    clock: Clock,
-    entries: Mutex<HashMap<TokenKey, Weak<TokenEntry>>>,
-}
-
-impl TokenCache {
-    /// An empty cache.
-    pub fn new(clock: Clock) -> Self {
-        Self {
-            clock,
-            entries: Mutex::default(),
-        }
-    }
-
-    /// The entry of `key`; to be called while a configuration is built.
-    pub fn entry(&self, key: TokenKey) -> Arc<TokenEntry> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = entries.get(&key).and_then(Weak::upgrade) {
-            return entry;
-        }
-        entries.retain(|_, entry| entry.strong_count() > 0);
-        let entry = Arc::new(TokenEntry::new(key.settings.clone(), self.clock.clone()));
-        entries.insert(key, Arc::downgrade(&entry));
-        entry
-    }
-
-    /// All living entries, sorted by backend and endpoint.
-    pub fn entries(&self) -> Vec<(TokenKey, Arc<TokenEntry>)> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut list: Vec<_> = entries
-            .iter()
-            .filter_map(|(key, entry)| Some((key.clone(), entry.upgrade()?)))
-            .collect();
-        list.sort_by(|(a, _), (b, _)| (&a.backend, &a.endpoint).cmp(&(&b.backend, &b.endpoint)));
-        list
-    }
-}
-
-#[cfg(test)]
-#[path = "token_cache_tests.rs"]
-mod tests;
