@@ -1,7 +1,7 @@
 //! Access tokens for backends: the cache's entry, and how a token is fetched through a backend.
 
 use super::backend::{self, CallFacts, Location, Outgoing};
-use super::body::{self, Content, ReadError, RequestBody};
+use super::body::{self, BodyError, Content, ReadError, RequestBody};
 use super::call;
 use super::exchange::Exchange;
 use super::request_id::RequestId;
@@ -21,7 +21,7 @@ use crate::oauth::client::token_response::{
     FailureKind, FetchFailure, FetchedToken, Lifetime, MAX_BODY_BYTES, TokenResponse, TokenType,
     parse_token_response, retry_after,
 };
-use crate::upstream::{BoxError, UpstreamError};
+use crate::upstream::BoxError;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use http::response::Parts;
@@ -195,8 +195,10 @@ async fn send(
 }
 
 async fn answer(content: Content) -> Result<Bytes, (FailureKind, String)> {
-    let broken = |error: &BoxError| match error.downcast_ref::<UpstreamError>() {
-        Some(error) if error.is_timeout() => (FailureKind::Timeout, error.to_string()),
+    let broken = |error: &BoxError| match error.downcast_ref::<BodyError>() {
+        Some(BodyError::Upstream(error)) if error.is_timeout() => {
+            (FailureKind::Timeout, error.to_string())
+        }
         _ => (FailureKind::Dropped, "the answer broke off".to_owned()),
     };
     body::read(content, MAX_BODY_BYTES as u64)
