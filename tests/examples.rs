@@ -228,6 +228,7 @@ fn getting_started() {
 #[test]
 fn observing() {
     Walk::of("docs/observing.md", &[8080, 8081, 9090]).through();
+    Walk::of("examples/observing/README.md", &[8080, 8081, 9090]).through();
 }
 
 #[test]
