@@ -1,6 +1,7 @@
 //! Gateway: one binary that is a reverse proxy with access control, an OAuth2 client, a resource
 //! server and an authorization server, configured by HCL. `docs/architecture.md` is the map.
 
+pub mod admin;
 pub mod blocks;
 pub mod cli;
 pub mod clock;

@@ -127,6 +127,14 @@ impl StorageKeys {
         Ok(Self { keys })
     }
 
+    /// The keys from their bytes; `None` if there are none.
+    pub fn from_bytes<'a>(
+        keys: impl IntoIterator<Item = &'a [u8; KEY]>,
+    ) -> Result<Option<Self>, SealError> {
+        let keys: Vec<_> = keys.into_iter().map(make_key).collect::<Result<_, _>>()?;
+        Ok((!keys.is_empty()).then_some(Self { keys }))
+    }
+
     /// Seals with the first key.
     pub fn seal(&self, place: &[u8], plain: &[u8]) -> Result<Vec<u8>, SealError> {
         let (key, _) = self.keys.first().ok_or(SealError::NoKey)?;
@@ -180,6 +188,10 @@ fn read_key(text: &str) -> Result<(SealingKey, hmac::Key), SealError> {
     let decoded = GeneralPurpose::new(alphabet, ANY).decode(text.trim());
     let bytes = Zeroizing::new(decoded.map_err(|_| SealError::BadKey)?);
     let secret: &[u8; KEY] = bytes.as_slice().try_into().map_err(|_| SealError::BadKey)?;
+    make_key(secret)
+}
+
+fn make_key(secret: &[u8; KEY]) -> Result<(SealingKey, hmac::Key), SealError> {
     // One key for each thing, so that no use of the one tells about the other.
     let sealing = SealingKey::new(&*derive(secret, "seal")?)?;
     let pepper = hmac::Key::new(hmac::HMAC_SHA256, &*derive(secret, "pepper")?);

@@ -20,7 +20,9 @@
 
 mod answer;
 mod cache;
+mod database;
 mod error;
+pub mod foreign;
 pub mod memory;
 mod page;
 mod record;
@@ -28,9 +30,11 @@ mod revocation;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 pub mod vault;
 
 pub use answer::Answer;
+pub use database::{Database, Storage, Sweep};
 pub use error::StoreError;
 pub use page::{ClientFilter, ConsumerFilter, Listing, Page, TagFilter, TokenFilter};
 pub use record::*;
@@ -241,6 +245,8 @@ pub trait Tokens {
         client_key: Option<Uuid>,
         page: Page,
     ) -> Answer<Listing<GrantFamily>>;
+    /// All refresh tokens of a family.
+    fn refresh_tokens(&self, family: Uuid) -> Answer<Vec<RefreshToken>>;
     /// Revokes a family with all its tokens. Whether it was there and not revoked yet.
     fn revoke_family(&self, family: Uuid, server: &str, cut: Cut) -> Answer<bool>;
     /// Ends one opaque access token. Whether it was there.

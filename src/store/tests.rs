@@ -889,3 +889,134 @@ fn a_store_can_be_shared_and_awaited() {
     let found = runtime.block_on(async { store.consumer(new_id()).await });
     assert_eq!(found, Ok(None));
 }
+
+/// A file, its lock, its schema, its copies.
+mod file {
+    use super::*;
+    use crate::store::sqlite::{self, OpenError};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    fn open(path: &Path) -> Result<Sqlite, OpenError> {
+        Sqlite::open(&Options::new(Some(path.to_owned())))
+    }
+
+    fn execute(path: &Path, sql: &str) {
+        rusqlite::Connection::open(path)
+            .unwrap()
+            .execute_batch(sql)
+            .unwrap();
+    }
+
+    #[test]
+    fn one_process_at_a_time_and_nobody_elses_to_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let store = open(&path).unwrap();
+        let error = open(&path).unwrap_err();
+        assert!(matches!(error, OpenError::Locked(_)), "{error}");
+        store.create_consumer(consumer("bob")).wait().unwrap();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{:?}", entry.path());
+        }
+        drop(store);
+        let store = open(&path).unwrap();
+        assert!(store.consumer_by_username("bob").wait().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_schema_that_is_not_known_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        drop(open(&path).unwrap());
+        execute(
+            &path,
+            "INSERT INTO schema_migration VALUES (99, 'later', 'x', 0, 1)",
+        );
+        // A later step that this program can live with.
+        drop(open(&path).unwrap());
+        execute(
+            &path,
+            "UPDATE schema_migration SET min_binary = 99 WHERE version = 99",
+        );
+        let error = open(&path).unwrap_err();
+        assert!(
+            matches!(error, OpenError::Newer { found: 99, .. }),
+            "{error}"
+        );
+        execute(
+            &path,
+            "DELETE FROM schema_migration WHERE version = 99; UPDATE schema_migration SET checksum = 'x'",
+        );
+        let error = open(&path).unwrap_err();
+        assert!(matches!(error, OpenError::Edited(1)), "{error}");
+
+        let foreign = folder.path().join("foreign.db");
+        execute(&foreign, "CREATE TABLE t (x)");
+        assert!(matches!(open(&foreign), Err(OpenError::Foreign)));
+    }
+
+    #[test]
+    fn a_copy_of_a_store_in_use_can_be_restored() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (
+            folder.path().join("store.db"),
+            folder.path().join("copy.db"),
+        );
+        let store = open(&path).unwrap();
+        store.create_consumer(consumer("bob")).wait().unwrap();
+        sqlite::backup(&path, &copy).unwrap();
+        assert!(matches!(
+            sqlite::backup(&path, &copy),
+            Err(OpenError::Exists(_))
+        ));
+        store.create_consumer(consumer("eve")).wait().unwrap();
+        assert!(matches!(
+            sqlite::restore(&copy, &path),
+            Err(OpenError::Locked(_))
+        ));
+        drop(store);
+        sqlite::restore(&copy, &path).unwrap();
+        let store = open(&path).unwrap();
+        assert!(store.consumer_by_username("bob").wait().unwrap().is_some());
+        assert!(store.consumer_by_username("eve").wait().unwrap().is_none());
+    }
+
+    #[test]
+    fn sealed_values_move_to_a_new_key() {
+        use crate::crypto::seal::StorageKeys;
+        use crate::store::vault::Place;
+        let vault = |keys: &[[u8; 32]]| {
+            let keys = StorageKeys::from_bytes(keys).unwrap();
+            Vault::new(keys, true, true).unwrap()
+        };
+        let (old, both, new) = (
+            vault(&[[1; 32]]),
+            vault(&[[2; 32], [1; 32]]),
+            vault(&[[2; 32]]),
+        );
+        let store = Sqlite::in_memory().unwrap();
+        let plain = access("t", None);
+        let kept = old.keep_token(Place::AccessToken, plain.id, "t").unwrap();
+        let issue = Issue {
+            access: Some(AccessToken {
+                sealed: kept.sealed,
+                ..plain
+            }),
+            ..Issue::default()
+        };
+        store.issue(issue).wait().unwrap();
+        assert_eq!(store.rekey(&both), Ok(1));
+        assert_eq!(store.rekey(&both), Ok(0));
+        let all = store
+            .tokens(TokenFilter::default(), Page::first(1))
+            .wait()
+            .unwrap();
+        let token = &all.items[0].access;
+        let sealed = token.sealed.as_ref().unwrap();
+        assert!(new.reveal(Place::AccessToken, token.id, sealed).is_some());
+        assert!(old.reveal(Place::AccessToken, token.id, sealed).is_none());
+    }
+}

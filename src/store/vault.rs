@@ -195,6 +195,11 @@ impl Vault {
         Ok((value.into(), kept))
     }
 
+    /// The hash of a value that is as hard to guess as a drawn one.
+    pub fn hash_drawn(&self, value: &str) -> Result<SecretHash, StoreError> {
+        Ok(SecretHash::generated(value, self.keys.as_deref())?)
+    }
+
     /// What is kept of a secret that somebody chose.
     pub async fn keep_secret(
         &self,
@@ -232,10 +237,7 @@ impl Vault {
     /// A hash of a password or secret that somebody chose.
     pub async fn hash_chosen(&self, value: &SecretString) -> Result<SecretHash, StoreError> {
         if SecretHash::is_strong(value.expose_secret()) {
-            return Ok(SecretHash::generated(
-                value.expose_secret(),
-                self.keys.as_deref(),
-            )?);
+            return self.hash_drawn(value.expose_secret());
         }
         let value = value.clone();
         Ok(slowly(move || SecretHash::slow(value.expose_secret())).await??)

@@ -13,7 +13,7 @@ mod tokens;
 mod upkeep;
 
 pub use migrate::Migrated;
-pub use upkeep::{backup, check};
+pub use upkeep::{backup, check, restore};
 
 use engine::{Engine, Published, Write};
 

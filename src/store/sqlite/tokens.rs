@@ -457,6 +457,12 @@ impl Tokens for Sqlite {
         })
     }
 
+    fn refresh_tokens(&self, family: Uuid) -> Answer<Vec<RefreshToken>> {
+        self.engine.read(move |connection| {
+            select(connection, "WHERE family = ? ORDER BY id", [Id(family)])
+        })
+    }
+
     fn revoke_family(&self, family: Uuid, server: &str, cut: Cut) -> Answer<bool> {
         let server = server.to_owned();
         self.engine

@@ -2,8 +2,10 @@
 
 use super::rows::execute;
 use super::{OpenError, Sqlite, failed, read_only};
-use crate::store::{Answer, Millis, StoreError, Upkeep};
+use crate::store::vault::Place;
+use crate::store::{Answer, Millis, Sealed, StoreError, Upkeep, Vault};
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -145,6 +147,98 @@ pub fn backup(from: &Path, to: &Path) -> Result<(), OpenError> {
     // The copy is one file, without a journal beside it.
     target.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
     check(&target)
+}
+
+/// Puts a copy in the place of a database that nobody uses. The copy is checked first, and the database
+/// stays until the copy is complete beside it.
+pub fn restore(from: &Path, to: &Path) -> Result<(), OpenError> {
+    let _lock = super::lock(to)?;
+    check(&read_only(from)?)?;
+    let mut beside = to.as_os_str().to_owned();
+    beside.push(".restored");
+    let beside = std::path::PathBuf::from(beside);
+    let io = |source| OpenError::File {
+        path: to.to_owned(),
+        source,
+    };
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    backup(from, &beside)?;
+    std::fs::File::open(&beside)
+        .and_then(|file| file.sync_all())
+        .map_err(io)?;
+    // A journal of the old database must not be played into the new one.
+    for companion in ["-wal", "-shm"] {
+        let mut name = to.as_os_str().to_owned();
+        name.push(companion);
+        match std::fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+    }
+    std::fs::rename(&beside, to).map_err(io)
+}
+
+/// Sealed columns: table, column, what names the row in the seal, and where it belongs.
+const SEALED: [(&str, &str, &str, Place); 4] = [
+    ("access_token", "sealed", "id", Place::AccessToken),
+    ("refresh_token", "sealed", "id", Place::RefreshToken),
+    ("client_secret", "sealed", "id", Place::ClientSecret),
+    (
+        "signing_key",
+        "private",
+        "server || '/' || kid",
+        Place::SigningKey,
+    ),
+];
+
+impl Sqlite {
+    /// Seals everything under the first key, in steps; how many values were under another one. Blocks.
+    pub fn rekey(&self, vault: &Vault) -> Result<u64, StoreError> {
+        let mut resealed = 0;
+        for (table, column, name, place) in SEALED {
+            let sql = format!("SELECT {name}, {column} FROM {table} WHERE {column} IS NOT NULL");
+            let rows: Vec<(Value, Sealed)> = self
+                .engine
+                .read(move |connection| {
+                    let mut statement = connection.prepare(&sql)?;
+                    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                    Ok(rows.collect::<Result<_, _>>()?)
+                })
+                .wait()?;
+            for rows in rows.chunks(BATCH) {
+                let mut changes = Vec::new();
+                for (key, sealed) in rows {
+                    if let Some(sealed) = vault.reseal(place, &name_of(key), sealed)? {
+                        changes.push((sealed, key.clone()));
+                    }
+                }
+                resealed += changes.len() as u64;
+                let sql = format!("UPDATE {table} SET {column} = ? WHERE {name} = ?");
+                let step = self.engine.write(move |write| {
+                    for change in changes {
+                        execute(write.connection, &sql, change)?;
+                    }
+                    Ok(())
+                });
+                step.wait()?;
+            }
+        }
+        Ok(resealed)
+    }
+}
+
+/// The name of a row in its seal.
+fn name_of(key: &Value) -> String {
+    match key {
+        Value::Blob(bytes) => uuid::Uuid::from_slice(bytes)
+            .unwrap_or_default()
+            .to_string(),
+        Value::Text(text) => text.clone(),
+        _ => String::new(),
+    }
 }
 
 /// Whether SQLite finds the file sound.
