@@ -114,8 +114,8 @@ fn faults() -> Vec<(&'static str, &'static str, String)> {
         (
             "E0206",
             "not_available",
-            format!(
-                "server {{\n  endpoint \"/\" {{\n{response}\n  }}\n}}\nsettings {{\n  pprof = true\n}}\n"
+            definitions(
+                "  authorization_server \"as\" {\n    issuer = \"http://localhost:8080\"\n    client \"c\" {\n      client_secret = env.SECRET\n    }\n    hook {\n    }\n  }",
             ),
         ),
         (

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn sound_messages_pass_untouched() {
-        let chunks = "5;x=y\r\nab\r\nc\r\n1a\r\nContent-Length: 3\r\nTransfer\r\n0\r\nContent-Length: 1\r\n\r\n";
+        let chunks = "5;x=y\r\nab\r\nc\r\n1b\r\nContent-Length: 3\r\nTransfer\r\n0\r\nContent-Length: 1\r\n\r\n";
         let body = "Content-Length: 1\r\nTransfer-Encoding: x\r\n";
         let text = format!(
             "\r\n{CHUNKED}{chunks}GET / HTTP/1.1\r\n\r\n{LENGTH}{body}{CHUNKED}0\r\n\r\n{LENGTH}"
