@@ -55,6 +55,7 @@ const OWN_BLOCKS: &[Child] = &[
     Child::many(&job::SCHEMA),
     Child::many(&authorization_server::SCHEMA),
     Child::many(&consumer::SCHEMA),
+    Child::many(&authorization_server::admin_token::SCHEMA),
 ];
 
 static ALL_BLOCKS: [Child; OWN_BLOCKS.len() + access::BLOCKS.len()] =
@@ -199,6 +200,11 @@ impl<'a> Definitions<'a> {
         self.servers.all()
     }
 
+    /// `admin`, if there is one; asked for when everything else has been read.
+    pub fn admin(&self) -> Option<authorization_server::admin::Block> {
+        self.servers.admin()
+    }
+
     /// `storage`, if there is one.
     pub fn storage(&self) -> Option<storage::Storage> {
         self.servers.storage().cloned()
@@ -213,6 +219,7 @@ impl<'a> Definitions<'a> {
         self.unique(self.body.blocks_of("backend"), "backend labels");
         self.unique(self.body.blocks_of("proxy"), "proxy labels");
         self.unique(self.body.blocks_of("consumer"), "consumer labels");
+        self.unique(self.body.blocks_of("admin_token"), "labels of admin tokens");
         self.unique(
             self.body.blocks_of(authorization_server::SCHEMA.name),
             "labels of authorization servers",

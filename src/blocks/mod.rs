@@ -58,7 +58,7 @@ pub static ROOT: BlockSchema = BlockSchema {
         Child::many(&defaults::SCHEMA),
         Child::many(&settings::SCHEMA),
         Child::optional(&authorization_server::storage::SCHEMA),
-        Child::optional(&authorization_server::admin::SCHEMA).unavailable(),
+        Child::optional(&authorization_server::admin::SCHEMA),
     ],
     rules: &[],
     docs: "A configuration file.",

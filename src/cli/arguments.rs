@@ -1,6 +1,7 @@
 //! Arguments. Options that mirror settings come from the table of `settings`; long options may
 //! have one dash or two, a value follows after a blank or `=`.
 
+use super::as_task::{self, Task};
 use crate::blocks::schema::{AttributeSchema, Kind};
 use crate::blocks::settings;
 use crate::config::Options;
@@ -33,6 +34,8 @@ pub enum Command {
     Help,
     /// Ask a running gateway for its health.
     Healthcheck,
+    /// Look after the store of the authorization server.
+    As(Task),
 }
 
 /// How findings are written.
@@ -55,7 +58,8 @@ pub struct Arguments {
     pub options: Options,
 }
 
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 8] = [
+    "as",
     "run",
     "verify",
     "fmt",
@@ -68,11 +72,9 @@ const COMMANDS: [&str; 7] = [
 /// Settings whose option has other names, too.
 const ALIASES: [(&str, &str); 1] = [("server_timing_header", "send-server-timing-headers")];
 
-fn command(name: &'static str, about: &'static str) -> clap::Command {
-    let mut command = clap::Command::new(name)
-        .about(about)
-        .disable_help_subcommand(true)
-        .disable_version_flag(true)
+/// The options that find a configuration.
+fn with_inputs(command: clap::Command) -> clap::Command {
+    command
         .arg(path(
             'f',
             "file",
@@ -84,7 +86,15 @@ fn command(name: &'static str, about: &'static str) -> clap::Command {
                 .short('e')
                 .value_name("NAME")
                 .help("Environment"),
-        );
+        )
+}
+
+fn command(name: &'static str, about: &'static str) -> clap::Command {
+    let command = clap::Command::new(name)
+        .about(about)
+        .disable_help_subcommand(true)
+        .disable_version_flag(true);
+    let mut command = with_inputs(command);
     for attribute in options() {
         let long = attribute.name.replace('_', "-");
         let mut arg = Arg::new(attribute.name).long(long).help(attribute.docs);
@@ -171,6 +181,7 @@ fn program() -> clap::Command {
             "healthcheck",
             "Ask the gateway on this machine for its health",
         ))
+        .subcommand(as_task::command(with_inputs))
 }
 
 /// The commands, each with one line about it.
@@ -275,6 +286,15 @@ impl Arguments {
                 },
             ),
             "healthcheck" => Command::Healthcheck,
+            "as" => {
+                let Some((name, matches)) = matches.subcommand() else {
+                    return Err(help());
+                };
+                return Ok(Self {
+                    command: Command::As(Task::of(name, matches)?),
+                    options: given(matches, env),
+                });
+            }
             _ => Command::Run,
         };
         Ok(Self {
@@ -298,10 +318,9 @@ fn given(matches: &ArgMatches, env: BTreeMap<String, String>) -> Options {
     inputs.sort_by_key(|(at, _)| *at);
     let settings = options()
         .filter_map(|a| {
-            Some((
-                a.name.to_owned(),
-                matches.get_one::<String>(a.name)?.clone(),
-            ))
+            // Not every command has them.
+            let value = matches.try_get_one::<String>(a.name).ok()??;
+            Some((a.name.to_owned(), value.clone()))
         })
         .collect();
     Options {

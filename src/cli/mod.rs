@@ -1,6 +1,9 @@
-//! The command line: `run`, `verify`, `fmt`, `schema`, `version`, `help`, `healthcheck`.
+//! The command line: `as`, `run`, `verify`, `fmt`, `schema`, `version`, `help`, `healthcheck`.
 
 mod arguments;
+mod as_store;
+mod as_task;
+mod as_transfer;
 mod fmt;
 mod healthcheck;
 mod reload;
@@ -31,6 +34,7 @@ pub fn main(arguments: Vec<String>, env: BTreeMap<String, String>) -> ExitCode {
         Command::Print => verify::print(&arguments.options),
         Command::Schema => schema::print(),
         Command::Fmt { files, check } => fmt::fmt(&files, check),
+        Command::As(task) => as_task::run(&arguments.options, &task),
         Command::Healthcheck => healthcheck::check(&arguments.options),
         Command::Version => {
             let build = option_env!("GATEWAY_BUILD").unwrap_or("dev");

@@ -6,6 +6,7 @@ use super::watch::Watcher;
 use crate::blocks::duration::show;
 use crate::blocks::settings::LogSettings;
 use crate::config::{self, Options};
+use crate::http::admin;
 use crate::http::observe::Exporters;
 use crate::http::workers::{Thread, Workers};
 use crate::runtime::Tree;
@@ -97,6 +98,18 @@ fn serve(tree: Arc<Tree>, options: &Options, named: Vec<PathBuf>) -> ExitCode {
         tracing::error!("{error}");
         return ExitCode::FAILURE;
     }
+    let admin = match tree
+        .admin
+        .as_ref()
+        .map(|admin| admin::bind(&admin.addresses))
+    {
+        None => Vec::new(),
+        Some(Ok(bound)) => bound,
+        Some(Err(error)) => {
+            tracing::error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let (workers, threads) = match Workers::start(tree) {
         Ok(started) => started,
         Err(error) => {
@@ -107,6 +120,12 @@ fn serve(tree: Arc<Tree>, options: &Options, named: Vec<PathBuf>) -> ExitCode {
     // Held to the end: the last metrics are those of the configuration in force.
     let shared = Arc::clone(&workers.shared);
     exporters.show_reloads(&shared);
+    if !admin.is_empty()
+        && let Err(error) = admin::start(Arc::clone(&workers.shared), admin)
+    {
+        tracing::error!("cannot start the thread of the admin API: {error}");
+        return ExitCode::FAILURE;
+    }
     sink::flush();
     let ruler = Ruler {
         options,

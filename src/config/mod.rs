@@ -240,6 +240,8 @@ fn build(
     logins.fill(definitions.logins());
     let jobs = definitions.jobs();
     let servers_of_tokens = definitions.authorization_servers();
+    let admin = definitions.admin();
+    let storage = definitions.storage().and_then(|storage| storage.build(&cx));
     let (remotes, backends) = (definitions.remotes(), definitions.backends());
     drop(definitions);
     drop(outbound);
@@ -252,6 +254,8 @@ fn build(
     tree.remotes = remotes;
     tree.backends = backends;
     tree.authorization_servers = servers_of_tokens;
+    tree.storage = storage;
+    tree.admin = admin;
     loaded.tree = Some(Arc::new(tree));
 }
 

@@ -4,6 +4,7 @@
 //! its own.
 
 pub mod access_log;
+pub mod admin;
 pub mod answer;
 pub mod authorization_server;
 pub mod backend;

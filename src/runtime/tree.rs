@@ -3,9 +3,10 @@
 use super::kept::Kept;
 use super::router::Router;
 use super::series::{ClientSeries, HostSeries};
+use crate::admin::Admin;
 use crate::blocks::access::remote::Renew;
 use crate::blocks::api::Api;
-use crate::blocks::authorization_server::Mounted;
+use crate::blocks::authorization_server::{Mounted, admin};
 use crate::blocks::backend::Backend;
 use crate::blocks::cors::Cors;
 use crate::blocks::endpoint::Endpoint;
@@ -21,6 +22,7 @@ use crate::error::page::Page;
 use crate::expr::{Program, Value};
 use crate::oauth::server::Server as AuthorizationServer;
 use crate::oauth::server::keys::KeysError;
+use crate::store::{Storage, sqlite};
 use crate::telemetry::metrics::Requests;
 use foldhash::HashMap;
 use rustls::ServerConfig;
@@ -40,6 +42,10 @@ pub struct Tree {
     pub remotes: Vec<Arc<dyn Renew>>,
     /// Authorization servers.
     pub authorization_servers: Vec<Arc<AuthorizationServer>>,
+    /// Where what must survive a restart is kept.
+    pub storage: Option<Storage>,
+    /// The admin API.
+    pub admin: Option<admin::Block>,
     /// Defined backends, by label.
     pub backends: BTreeMap<String, Arc<Backend>>,
     /// State that the next load may take over.
@@ -56,6 +62,9 @@ pub enum OpenError {
     /// Signing keys cannot be had.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// The database cannot be had.
+    #[error("cannot open the storage: {0}")]
+    Storage(#[from] sqlite::OpenError),
 }
 
 /// A port.
@@ -175,6 +184,8 @@ impl Tree {
             jobs: Vec::new(),
             remotes: Vec::new(),
             authorization_servers: Vec::new(),
+            storage: None,
+            admin: None,
             backends: BTreeMap::new(),
             kept: Kept::default(),
             sources,
@@ -206,6 +217,20 @@ impl Tree {
 
     /// Opens what the configuration names and loading did not touch: signing keys. Blocks.
     pub fn open(&self) -> Result<(), OpenError> {
+        if let Some(storage) = &self.storage {
+            let store = storage.database.open()?;
+            if let Some(admin) = &self.admin {
+                admin.api.get_or_init(|| {
+                    Arc::new(Admin {
+                        store,
+                        vault: Arc::clone(&storage.vault),
+                        settings: admin.settings.clone(),
+                        declared: admin.declared.clone(),
+                        clock: Clock::System,
+                    })
+                });
+            }
+        }
         let now = Clock::System.unix();
         for server in &self.authorization_servers {
             server.keys.open(now)?;

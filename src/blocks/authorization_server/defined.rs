@@ -18,6 +18,8 @@ pub(crate) struct Defined<'a> {
     servers: &'a [Block],
     default_port: u16,
     storage: Option<storage::Storage>,
+    admin: Option<&'a Block>,
+    definitions: &'a Body,
     consumers: BTreeMap<String, Arc<Consumer>>,
     read: RefCell<Vec<(String, Option<Arc<Server>>)>>,
     inline: RefCell<Vec<Arc<Server>>>,
@@ -74,13 +76,12 @@ impl<'a> Defined<'a> {
             (block.label().to_owned(), Arc::new(consumer::read(reader)))
         });
         let storage = singles.iter().find(|block| block.kind.text == "storage");
-        if let Some(block) = singles.iter().find(|block| block.kind.text == "admin") {
-            super::admin::check(Reader::quiet(cx, block, &super::admin::SCHEMA));
-        }
         Self {
             cx,
             servers,
             default_port,
+            admin: singles.iter().find(|block| block.kind.text == "admin"),
+            definitions,
             storage: storage
                 .and_then(|block| storage::read(Reader::new(cx, block, &storage::SCHEMA))),
             consumers: consumers.collect(),
@@ -92,6 +93,18 @@ impl<'a> Defined<'a> {
     /// `storage`, if there is one.
     pub(crate) fn storage(&self) -> Option<&storage::Storage> {
         self.storage.as_ref()
+    }
+
+    /// `admin`, if there is one; asked for when all servers have been read.
+    pub(crate) fn admin(&self) -> Option<super::admin::Block> {
+        let block = self.admin?;
+        let declared = super::admin::declared(&self.all(), &self.consumers());
+        super::admin::read(
+            Reader::new(self.cx, block, &super::admin::SCHEMA),
+            self.definitions,
+            self.storage.is_some(),
+            declared,
+        )
     }
 
     /// All consumers.

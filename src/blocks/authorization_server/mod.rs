@@ -10,6 +10,7 @@
 //! ```
 
 pub mod admin;
+pub mod admin_token;
 mod claims;
 mod client;
 pub mod consumer;

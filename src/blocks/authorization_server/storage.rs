@@ -7,15 +7,22 @@
 //! ```
 
 use super::secret;
+use crate::blocks::Fingerprint;
+use crate::blocks::context::Context;
 use crate::blocks::reader::Reader;
 use crate::blocks::schema::{AttributeSchema, BlockSchema, Kind, Labels};
+use crate::crypto::seal::StorageKeys;
 use crate::diagnostic::{Diagnostic, Span, code};
+use crate::store::{self, sqlite};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
+
+/// Connections that read: more than this is of no use to one file.
+const MOST_READERS: usize = 16;
 
 /// The block's table.
 pub static SCHEMA: BlockSchema = BlockSchema {
@@ -131,6 +138,40 @@ pub struct Storage {
     pub auto_migrate: bool,
     /// Where the block stands.
     pub span: Span,
+}
+
+impl Storage {
+    /// The database, taken over from the configuration before if it is the same file, and the keys.
+    pub fn build(&self, cx: &Context<'_>) -> Option<store::Storage> {
+        let path = match &self.location {
+            Location::Memory => None,
+            Location::File(path) => Some(path.clone()),
+        };
+        let options = sqlite::Options {
+            path,
+            readers: self.pool.clamp(1, MOST_READERS),
+            limit: self.statement_timeout,
+            migrate: self.auto_migrate,
+        };
+        let sweep = store::Sweep {
+            every: self.sweep_every,
+            retain: self.retain_expired,
+        };
+        // One file is open once: two ways to it would lock each other out.
+        let identity = Fingerprint::of("storage").text(&format!("{:?}", self.location));
+        let database = cx.keep(identity, || store::Database::new(options, sweep));
+        let keys = self.encryption_keys.iter().map(|key| &***key);
+        let vault = StorageKeys::from_bytes(keys)
+            .and_then(|keys| store::Vault::new(keys, self.seals_tokens, self.seals_secrets));
+        match vault {
+            Ok(vault) => Some(store::Storage {
+                database,
+                vault: Arc::new(vault),
+            }),
+            // What is wrong with the keys has been reported.
+            Err(_) => None,
+        }
+    }
 }
 
 /// Reads the block.
