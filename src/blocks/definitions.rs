@@ -9,7 +9,7 @@
 use super::access::login::{self, Login};
 use super::access::remote::Renew;
 use super::access::{self, Control};
-use super::authorization_server::{self, Defined, consumer, storage};
+use super::authorization_server::{self, Defined, consumer};
 use super::backend::{self, Backend, Outbound};
 use super::context::Context;
 use super::job::{self, Job};
@@ -20,7 +20,7 @@ use super::schema::{self, BlockSchema, Child, Labels};
 use crate::diagnostic::nearest::did_you_mean;
 use crate::diagnostic::{Diagnostic, SourceId, Span, code};
 use crate::hcl::{Block, Body, Document};
-use crate::oauth::server::{Consumer, Server};
+use crate::oauth::server::{Backing, Consumer, Server};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -78,6 +78,8 @@ pub struct Definitions<'a> {
     backends: RefCell<BTreeMap<String, State<Backend>>>,
     path: RefCell<Vec<String>>,
     controls: RefCell<BTreeMap<String, Option<Arc<Control>>>>,
+    /// Labels of the controls that are being read.
+    opened: RefCell<Vec<String>>,
     remotes: RefCell<Vec<Arc<dyn Renew>>>,
     logins: RefCell<login::Table>,
     pub(super) servers: Defined<'a>,
@@ -115,6 +117,7 @@ impl<'a> Definitions<'a> {
             backends: RefCell::default(),
             path: RefCell::default(),
             controls: RefCell::default(),
+            opened: RefCell::default(),
             remotes: RefCell::default(),
             logins: RefCell::default(),
             servers: Defined::new(cx, body, &document.singles, &document.servers, default_port),
@@ -205,9 +208,14 @@ impl<'a> Definitions<'a> {
         self.servers.admin()
     }
 
-    /// `storage`, if there is one.
-    pub fn storage(&self) -> Option<storage::Storage> {
-        self.servers.storage().cloned()
+    /// What authorization servers keep.
+    pub fn backing(&self) -> Arc<Backing> {
+        Arc::clone(self.servers.backing())
+    }
+
+    /// The consumer of callers without credentials; an undefined one is a finding.
+    pub fn anonymous_consumer(&self, name: &Spanned<String>) -> Option<Arc<Consumer>> {
+        self.servers.anonymous(name)
     }
 
     fn access_blocks(&self) -> impl Iterator<Item = &'a Block> {
@@ -404,7 +412,15 @@ impl<'a> Definitions<'a> {
             );
             return None;
         };
+        if self.opened.borrow().iter().any(|open| open == label) {
+            let message = format!("access control `{label}` refers to itself");
+            self.cx
+                .report(Diagnostic::error(code::CIRCLE, name.span, message));
+            return None;
+        }
+        self.opened.borrow_mut().push(label.to_owned());
         let control = Control::read(self.cx, block, self).map(Arc::new);
+        self.opened.borrow_mut().pop();
         self.controls
             .borrow_mut()
             .insert(label.to_owned(), control.clone());

@@ -214,7 +214,7 @@ pub(super) fn run(options: &Options, task: &Task) -> ExitCode {
     report::findings(&loaded, report::default_format(&loaded));
     let outcome = match loaded.tree {
         None => Err("the configuration is faulty".to_owned()),
-        Some(tree) => match tree.storage.clone() {
+        Some(tree) => match tree.storage().cloned() {
             None => Err("the configuration has no `storage`".to_owned()),
             Some(storage) => perform(&Place { tree, storage }, task),
         },

@@ -241,7 +241,7 @@ fn build(
     let jobs = definitions.jobs();
     let servers_of_tokens = definitions.authorization_servers();
     let admin = definitions.admin();
-    let storage = definitions.storage().and_then(|storage| storage.build(&cx));
+    let backing = definitions.backing();
     let (remotes, backends) = (definitions.remotes(), definitions.backends());
     drop(definitions);
     drop(outbound);
@@ -254,7 +254,7 @@ fn build(
     tree.remotes = remotes;
     tree.backends = backends;
     tree.authorization_servers = servers_of_tokens;
-    tree.storage = storage;
+    tree.backing = Some(backing);
     tree.admin = admin;
     loaded.tree = Some(Arc::new(tree));
 }

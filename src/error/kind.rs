@@ -88,6 +88,32 @@ kinds! {
     JwtTokenInactive = Some("jwt_token_inactive"), Some(Self::Jwt), UNAUTHORIZED, ACCESS, Catch::AccessControl("jwt");
     /// Keys or introspection cannot be had; the fault is not the token's.
     JwtUnavailable = Some("jwt_unavailable"), Some(Self::Jwt), SERVICE_UNAVAILABLE, ACCESS, Catch::AccessControl("jwt");
+    /// An `access_token` control denied.
+    AccessToken = Some("access_token"), Some(Self::AccessControl), UNAUTHORIZED, ACCESS, Catch::AccessControl("access_token");
+    /// There is no access token.
+    AccessTokenMissing = Some("access_token_missing"), Some(Self::AccessToken), UNAUTHORIZED, ACCESS, Catch::AccessControl("access_token");
+    /// The access token is no good.
+    AccessTokenInvalid = Some("access_token_invalid"), Some(Self::AccessToken), UNAUTHORIZED, ACCESS, Catch::AccessControl("access_token");
+    /// The access token's time is over.
+    AccessTokenExpired = Some("access_token_expired"), Some(Self::AccessToken), UNAUTHORIZED, ACCESS, Catch::AccessControl("access_token");
+    /// The access token was revoked.
+    AccessTokenRevoked = Some("access_token_revoked"), Some(Self::AccessToken), UNAUTHORIZED, ACCESS, Catch::AccessControl("access_token");
+    /// The access token is for somebody else.
+    AccessTokenAudience = Some("access_token_audience"), Some(Self::AccessToken), UNAUTHORIZED, ACCESS, Catch::AccessControl("access_token");
+    /// The access token lacks a scope.
+    AccessTokenInsufficientScope = Some("access_token_insufficient_scope"), Some(Self::AccessToken), FORBIDDEN, ACCESS, Catch::AccessControl("access_token");
+    /// Nobody can say whether the access token is good.
+    AccessTokenStoreUnavailable = Some("access_token_store_unavailable"), Some(Self::AccessToken), SERVICE_UNAVAILABLE, ACCESS, Catch::AccessControl("access_token");
+    /// An `api_key` control denied.
+    ApiKey = Some("api_key"), Some(Self::AccessControl), UNAUTHORIZED, ACCESS, Catch::AccessControl("api_key");
+    /// There is no API key.
+    ApiKeyMissing = Some("api_key_missing"), Some(Self::ApiKey), UNAUTHORIZED, ACCESS, Catch::AccessControl("api_key");
+    /// The API key is no good.
+    ApiKeyInvalid = Some("api_key_invalid"), Some(Self::ApiKey), UNAUTHORIZED, ACCESS, Catch::AccessControl("api_key");
+    /// The API key's time is over.
+    ApiKeyExpired = Some("api_key_expired"), Some(Self::ApiKey), UNAUTHORIZED, ACCESS, Catch::AccessControl("api_key");
+    /// The API key was used too often.
+    ApiKeyQuota = Some("api_key_quota"), Some(Self::ApiKey), TOO_MANY_REQUESTS, ACCESS, Catch::AccessControl("api_key");
     /// An authorization code flow failed.
     OAuth2 = Some("oauth2"), Some(Self::AccessControl), FORBIDDEN, ACCESS, Catch::AccessControl("beta_oauth2");
     /// SAML denied.

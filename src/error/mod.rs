@@ -10,6 +10,7 @@ pub mod template;
 pub use kind::{Catch, Kind};
 
 use crate::diagnostic::Span;
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ struct Inner {
     /// Further types, from the cause outwards: for a sequence the cause comes first.
     cause: Option<Kind>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// JSON in place of the page.
+    body: Option<Bytes>,
     span: Option<Span>,
 }
 
@@ -43,6 +46,7 @@ impl Error {
                 detail: detail.into(),
                 cause: None,
                 headers: Vec::new(),
+                body: None,
                 span: None,
             }),
         }
@@ -67,6 +71,18 @@ impl Error {
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.inner.headers.push((name, value));
         self
+    }
+
+    /// Answers with JSON, or with nothing, in place of the page.
+    #[must_use]
+    pub fn with_body(mut self, json: Bytes) -> Self {
+        self.inner.body = Some(json);
+        self
+    }
+
+    /// What takes the place of the page.
+    pub fn body(&self) -> Option<&Bytes> {
+        self.inner.body.as_ref()
     }
 
     /// Names the part of the configuration it arose in.

@@ -12,14 +12,19 @@ static ERROR_HEADER: HeaderName = HeaderName::from_static("couper-error");
 
 /// The page of an error.
 pub fn error_page(exchange: &Exchange, error: &Error, page: &Page) -> Response<Content> {
-    let facts = Facts::new(error, exchange.raw_path(), exchange.id.as_str());
-    let mut response = Response::new(Content::of(page.render(facts).into()));
+    let (content, kind) = match error.body() {
+        Some(body) => (Content::of(body.clone()), "application/json"),
+        None => {
+            let facts = Facts::new(error, exchange.raw_path(), exchange.id.as_str());
+            (Content::of(page.render(facts).into()), page.content_type())
+        }
+    };
+    let mut response = Response::new(content);
     *response.status_mut() = error.status();
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(page.content_type()),
-    );
+    if error.body().is_none_or(|body| !body.is_empty()) {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
     headers.insert(
         &ERROR_HEADER,
         HeaderValue::from_static(error.kind().synopsis()),

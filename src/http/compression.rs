@@ -72,7 +72,7 @@ fn may_transform(fields: &HeaderMap) -> bool {
     });
     // A call of gRPC compresses its messages itself.
     !is_events
-        && !super::grpc::is_grpc(fields)
+        && super::grpc::media_type(fields).is_none()
         && !fields.contains_key(header::CONTENT_RANGE)
         && !headers::has_token(fields, &header::CACHE_CONTROL, "no-transform")
 }

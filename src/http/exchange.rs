@@ -64,6 +64,17 @@ impl Handler {
     }
 }
 
+/// What access controls found out about the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Nothing that origins are told.
+    Unknown,
+    /// Nobody in particular.
+    Anonymous,
+    /// Someone.
+    Proven,
+}
+
 /// A proxy or request of the endpoint: what was sent and what came back.
 #[derive(Debug, Default)]
 pub struct CallRecord {
@@ -109,6 +120,10 @@ pub struct Exchange {
     pub dev_port: Option<u16>,
     /// What an authorization server tells the log.
     pub told: Option<Box<Told>>,
+    /// What origins are told about the caller.
+    pub identity: Identity,
+    /// Whether the token was the only subprotocol that the client offered.
+    pub agrees_on_bearer: bool,
     /// The server it belongs to.
     pub server: Option<Arc<ServerRoutes>>,
     /// The job that it is a run of, in place of a client's request.
@@ -216,6 +231,8 @@ impl Exchange {
             handshake: arrival.handshake,
             dev_port: arrival.dev_port,
             told: None,
+            identity: Identity::Unknown,
+            agrees_on_bearer: false,
             server: None,
             job: None,
             endpoint: None,
@@ -261,6 +278,23 @@ impl Exchange {
     /// The client's header fields.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    /// The same, for access controls that change what origins see.
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
+    }
+
+    /// Puts another target in the place of the one that was sent; its path is the same.
+    pub fn set_uri(&mut self, uri: Uri) {
+        self.uri = uri;
+        self.query = OnceCell::new();
+    }
+
+    /// Puts another body in the place of the one that was read.
+    pub fn set_body(&mut self, body: Bytes) {
+        self.body = Some(body);
+        self.form = OnceCell::new();
     }
 
     /// Takes the header fields away, for an endpoint in which no expression reads them.

@@ -6,30 +6,33 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 static STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-static MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
+static PLAIN: HeaderValue = HeaderValue::from_static("application/grpc");
+static WEB: HeaderValue = HeaderValue::from_static("application/grpc-web");
 
-/// Whether fields are those of a gRPC message: `application/grpc`, perhaps with the name of an
-/// encoding. gRPC-Web, which has its own way to tell errors, is not meant.
-pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return false;
-    };
-    let value = value.as_bytes();
-    let name = MEDIA_TYPE.as_bytes();
-    value
-        .get(..name.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(name))
-        && matches!(value.get(name.len()), None | Some(b'+' | b';' | b' '))
+/// The media type of gRPC messages that fields tell: `application/grpc` or `application/grpc-web`,
+/// perhaps with the name of an encoding.
+pub(super) fn media_type(headers: &HeaderMap) -> Option<&'static HeaderValue> {
+    let value = headers.get(header::CONTENT_TYPE)?.as_bytes();
+    [&PLAIN, &WEB].into_iter().find(|known| {
+        let name = known.as_bytes();
+        let start = value.get(..name.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+            && matches!(value.get(name.len()), None | Some(b'+' | b';' | b' '))
+    })
 }
 
 /// Makes the page of an error an answer to a call: status and message in fields, no body.
-pub(super) fn tell(error: &Error, response: &mut Response<Content>) {
+pub(super) fn tell(
+    error: &Error,
+    media_type: &'static HeaderValue,
+    response: &mut Response<Content>,
+) {
     *response.body_mut() = Content::Empty;
     let code = code(response.status());
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
-    headers.insert(header::CONTENT_TYPE, MEDIA_TYPE.clone());
+    headers.insert(header::CONTENT_TYPE, media_type.clone());
     headers.insert(&STATUS, HeaderValue::from_static(code));
     let message = HeaderValue::from_static(error.kind().synopsis());
     headers.insert(&MESSAGE, message);
@@ -58,17 +61,19 @@ mod tests {
 
     #[test]
     fn grpc_is_known_by_its_media_type() {
-        for (value, is) in [
-            ("application/grpc", true),
-            ("Application/gRPC+proto", true),
-            ("application/grpc; x=y", true),
-            ("application/grpc-web", false),
-            ("application/json", false),
+        for (value, known) in [
+            ("application/grpc", Some(&PLAIN)),
+            ("Application/gRPC+proto", Some(&PLAIN)),
+            ("application/grpc; x=y", Some(&PLAIN)),
+            ("application/grpc-web", Some(&WEB)),
+            ("application/grpc-web+proto", Some(&WEB)),
+            ("application/grpc-web-text", None),
+            ("application/json", None),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
-            assert_eq!(is_grpc(&headers), is, "{value}");
+            assert_eq!(media_type(&headers), known, "{value}");
         }
-        assert!(!is_grpc(&HeaderMap::new()));
+        assert_eq!(media_type(&HeaderMap::new()), None);
     }
 }

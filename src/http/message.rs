@@ -132,6 +132,16 @@ fn object_of(pairs: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Value<'static> 
     Value::object(entries.into_iter().map(list).collect())
 }
 
+/// Whether a body is a form.
+pub fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.as_bytes().split(|byte| *byte == b';').next());
+    kind.is_some_and(|kind| {
+        kind.trim_ascii()
+            .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    })
+}
+
 /// The media type without parameters, in lower case.
 pub fn media_type(headers: &HeaderMap) -> String {
     let value = headers

@@ -106,7 +106,7 @@ pub async fn handle(request: Request<Incoming>, peer: Rc<Peer>) -> Response<Answ
     if peer.dev_port.is_some() {
         dev_proxy::announce(&mut parts, &peer);
     }
-    let grpc = grpc::is_grpc(&parts.headers);
+    let grpc = grpc::media_type(&parts.headers);
     let (exchange, early) = arrive(parts, &peer);
     let mut unanswered = Unanswered(Some(exchange));
     let Some(exchange) = &mut unanswered.0 else {
@@ -148,8 +148,8 @@ pub async fn handle(request: Request<Incoming>, peer: Rc<Peer>) -> Response<Answ
         Ok(response) => response,
         Err(error) => {
             let mut page = answer::error_page(exchange, &error, &place.page);
-            if grpc {
-                grpc::tell(&error, &mut page);
+            if let Some(media_type) = grpc {
+                grpc::tell(&error, media_type, &mut page);
             }
             exchange.error = Some(error);
             page
@@ -384,7 +384,8 @@ async fn dispatch(
                 .iter()
                 .any(|control| control.makes_private());
             let mut body = Some(body);
-            if endpoint.reads.request_body && exchange.method != Method::TRACE {
+            let form = endpoint.reads.request_form && super::message::is_form(exchange.headers());
+            if (endpoint.reads.request_body || form) && exchange.method != Method::TRACE {
                 let reading = handling::read_body(exchange, &mut body, endpoint.body_limit);
                 Box::pin(reading).await?;
             }

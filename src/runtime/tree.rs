@@ -20,8 +20,8 @@ use crate::clock::Clock;
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceMap, Span, code};
 use crate::error::page::Page;
 use crate::expr::{Program, Value};
-use crate::oauth::server::Server as AuthorizationServer;
 use crate::oauth::server::keys::KeysError;
+use crate::oauth::server::{Backing, Server as AuthorizationServer};
 use crate::store::{Storage, sqlite};
 use crate::telemetry::metrics::Requests;
 use foldhash::HashMap;
@@ -40,10 +40,10 @@ pub struct Tree {
     pub jobs: Vec<Arc<Job>>,
     /// Documents that are to be fetched, such as key sets.
     pub remotes: Vec<Arc<dyn Renew>>,
+    /// What authorization servers keep.
+    pub backing: Option<Arc<Backing>>,
     /// Authorization servers.
     pub authorization_servers: Vec<Arc<AuthorizationServer>>,
-    /// Where what must survive a restart is kept.
-    pub storage: Option<Storage>,
     /// The admin API.
     pub admin: Option<admin::Block>,
     /// Defined backends, by label.
@@ -183,8 +183,8 @@ impl Tree {
             series,
             jobs: Vec::new(),
             remotes: Vec::new(),
+            backing: None,
             authorization_servers: Vec::new(),
-            storage: None,
             admin: None,
             backends: BTreeMap::new(),
             kept: Kept::default(),
@@ -215,15 +215,21 @@ impl Tree {
         listeners.chain(proxies.map(|proxy| proxy.tls_port))
     }
 
-    /// Opens what the configuration names and loading did not touch: signing keys. Blocks.
+    /// Where what must survive a restart is kept, if it is.
+    pub fn storage(&self) -> Option<&Storage> {
+        self.backing.as_ref()?.storage()
+    }
+
+    /// Opens what the configuration names and loading did not touch: the store and signing keys.
+    /// Blocks.
     pub fn open(&self) -> Result<(), OpenError> {
-        if let Some(storage) = &self.storage {
-            let store = storage.database.open()?;
-            if let Some(admin) = &self.admin {
+        if let Some(backing) = &self.backing {
+            backing.open()?;
+            if let (Some(admin), Some(store)) = (&self.admin, backing.store()) {
                 admin.api.get_or_init(|| {
                     Arc::new(Admin {
-                        store,
-                        vault: Arc::clone(&storage.vault),
+                        store: Arc::clone(store),
+                        vault: Arc::clone(backing.vault()),
                         settings: admin.settings.clone(),
                         declared: admin.declared.clone(),
                         clock: Clock::System,

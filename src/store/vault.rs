@@ -123,6 +123,20 @@ impl Vault {
         })
     }
 
+    /// Without a key: nothing is sealed.
+    pub fn without_keys() -> Self {
+        // Verified secrets are then remembered under a key that is no secret in a process without a
+        // random generator, in which nothing can be issued anyway.
+        let secret = random::bytes::<32>().unwrap_or_default();
+        Self {
+            keys: None,
+            seal_tokens: false,
+            seal_secrets: false,
+            forgetful: hmac::Key::new(hmac::HMAC_SHA256, &secret),
+            verified: Cache::new(MOST_REMEMBERED),
+        }
+    }
+
     /// Whether there is a key, which managed signing keys in a store need.
     pub fn has_key(&self) -> bool {
         self.keys.is_some()

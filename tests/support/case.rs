@@ -579,7 +579,7 @@ pub struct WantedToken {
     #[serde(default)]
     pub claims: Table,
     /// Seconds between `iat` and `exp`.
-    pub lifetime: Option<i128>,
+    pub lifetime: Option<i64>,
     /// The text of a key set that must verify it.
     pub key_set: Option<String>,
 }

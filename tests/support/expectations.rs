@@ -357,7 +357,7 @@ fn check_token(path: &str, wanted: &WantedToken, answer: &Answer) -> Result<(), 
             claim.ok_or_else(|| Mismatch::new(format!("no whole number in {name}")))
         };
         let got = time("exp")? - time("iat")?;
-        if got != lifetime {
+        if got != i128::from(lifetime) {
             return Err(Mismatch::new(format!(
                 "want a lifetime of {lifetime} s, got {got}"
             )));

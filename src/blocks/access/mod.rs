@@ -3,9 +3,13 @@
 //! To add one write its file (schema, `read`, `Authenticate`), declare the module and name it in the
 //! registry below.
 
+pub mod access_token;
+pub mod any_of;
+pub mod api_key;
 mod authorization_code;
 pub mod basic_auth;
 pub mod external_authz;
+mod identity;
 pub mod introspection;
 pub mod jwt;
 pub mod login;
@@ -56,7 +60,7 @@ macro_rules! access_controls {
 
 // The registry.
 access_controls! {
-    basic_auth external_authz jwt oauth2 oidc rate_limiter saml
+    access_token any_of api_key basic_auth external_authz jwt oauth2 oidc rate_limiter saml
 }
 
 /// Whether a block of `definitions` is an access control.
@@ -68,6 +72,11 @@ pub fn is_type(name: &str) -> bool {
 pub trait Authenticate: Send + Sync + std::fmt::Debug {
     /// Lets the request in, or says why not.
     fn authenticate<'a>(&'a self, label: &'a Arc<str>, exchange: &'a mut Exchange) -> Verdict<'a>;
+
+    /// Whether it looks for credentials in a form.
+    fn reads_form(&self) -> bool {
+        false
+    }
 
     /// Whether responses behind it are private: they get `Cache-Control: private`.
     fn makes_private(&self) -> bool {
@@ -194,6 +203,11 @@ impl Control {
     /// Its error handlers.
     pub fn handlers(&self) -> &Handlers {
         &self.handlers
+    }
+
+    /// Whether it looks for credentials in a form.
+    pub fn reads_form(&self) -> bool {
+        self.authenticate.reads_form()
     }
 
     /// Whether responses behind it are private.

@@ -13,16 +13,19 @@ use crate::blocks::schema::{AttributeSchema, BlockSchema, Child, Kind, Labels};
 use crate::clock::UnixTime;
 use crate::crypto::Jwks;
 use crate::crypto::key::Weakness;
+use crate::crypto::secret_hash::SecretHash;
 use crate::diagnostic::nearest::did_you_mean;
 use crate::diagnostic::{Diagnostic, Span, code};
 use crate::expr::Value;
 use crate::oauth::server::client::{
     AuthMethod, CertificateRule, Client, Display, Format, Introspect, Lifetimes, Network, Rate,
-    Secret, SecretForm, named_id,
+    Secret, SecretForm,
 };
 use crate::oauth::server::keys::KeySpec;
 use crate::oauth::server::scope::is_name;
 use crate::oauth::server::{Consumer, Dialect, Grant, sha256};
+use crate::store::file_id;
+use crate::store::vault::Candidate;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,7 +177,7 @@ pub(super) static SCHEMA: BlockSchema = BlockSchema {
             "Names under which it is an audience.",
         ),
         AttributeSchema::start("dpop_bound", Kind::Bool, "Its tokens are bound to a key.")
-            .default("false"),
+            .unavailable(),
         AttributeSchema::start(
             "mtls_bound",
             Kind::Bool,
@@ -344,7 +347,7 @@ pub(super) fn read(reader: Reader<'_>, around: &Around<'_>) -> Option<Read> {
     let text = |name: &str| reader.filled(name).map(|text| text.value);
     let flag = |name: &str, default| reader.boolean(name).unwrap_or(default);
     let client = Client {
-        pk: named_id("client", &format!("{}/{id}", around.server)),
+        pk: file_id("client", around.server, &id),
         subject: text("subject").map_or_else(|| Arc::clone(&id), Into::into),
         display: Display {
             name: text("name"),
@@ -623,16 +626,11 @@ fn hashed(reader: Reader<'_>, text: &str, span: Span) -> Option<SecretForm> {
             }
         }
     }
-    let known = [
-        "$argon2id$",
-        "$pbkdf2-sha512$",
-        "$pbkdf2-sha256$",
-        "$2a$",
-        "$2b$",
-        "$2y$",
-    ];
-    if known.iter().any(|prefix| text.starts_with(prefix)) {
-        return Some(SecretForm::Slow(text.into()));
+    if let Ok(hash) = SecretHash::parse(text) {
+        return Some(SecretForm::Hashed(Candidate {
+            id: file_id("client_secret", reader.block.label(), text),
+            hash,
+        }));
     }
     reader.cx.report(
         Diagnostic::error(code::BAD_VALUE, span, "a hash of an unknown form")

@@ -10,7 +10,7 @@ use crate::blocks::reader::Reader;
 use crate::blocks::schema::{AttributeSchema, BlockSchema, Kind, Labels};
 use crate::expr::Value;
 use crate::oauth::server::Consumer;
-use crate::oauth::server::client::named_id;
+use crate::store::file_id;
 
 /// The block's table.
 pub static SCHEMA: BlockSchema = BlockSchema {
@@ -68,7 +68,7 @@ pub fn read(reader: Reader<'_>) -> Consumer {
     let boxed = |name: &str| list(name).into_iter().map(Into::into).collect();
     let metadata = reader.value("metadata");
     Consumer {
-        id: named_id("consumer", username),
+        id: file_id("consumer", "", username),
         username: Some(username.into()),
         custom_id: reader.filled("custom_id").map(|id| id.value.into()),
         tags: boxed("tags"),

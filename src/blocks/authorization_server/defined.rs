@@ -3,11 +3,12 @@
 use super::{Mounted, SCHEMA, Surroundings, consumer, storage};
 use crate::blocks::Definitions;
 use crate::blocks::context::Context;
+use crate::blocks::fingerprint::Fingerprint;
 use crate::blocks::reader::{Reader, Spanned};
 use crate::diagnostic::nearest::did_you_mean;
 use crate::diagnostic::{Diagnostic, Span, code};
 use crate::hcl::{Block, Body};
-use crate::oauth::server::{Consumer, Server};
+use crate::oauth::server::{Backing, Consumer, Server};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,9 +18,10 @@ pub(crate) struct Defined<'a> {
     cx: &'a Context<'a>,
     servers: &'a [Block],
     default_port: u16,
-    storage: Option<storage::Storage>,
     admin: Option<&'a Block>,
     definitions: &'a Body,
+    backing: Arc<Backing>,
+    stores: bool,
     consumers: BTreeMap<String, Arc<Consumer>>,
     read: RefCell<Vec<(String, Option<Arc<Server>>)>>,
     inline: RefCell<Vec<Arc<Server>>>,
@@ -76,23 +78,42 @@ impl<'a> Defined<'a> {
             (block.label().to_owned(), Arc::new(consumer::read(reader)))
         });
         let storage = singles.iter().find(|block| block.kind.text == "storage");
+        let stored = storage.and_then(|block| {
+            let storage = storage::read(Reader::new(cx, block, &storage::SCHEMA))?;
+            let identity = Fingerprint::of("storage").attributes(block, &storage::NAMES, cx);
+            Some(cx.keep(identity, || Backing::new(Some(storage))))
+        });
+        let nothing = || cx.keep(Fingerprint::of("no storage"), || Backing::new(None));
         Self {
             cx,
             servers,
             default_port,
             admin: singles.iter().find(|block| block.kind.text == "admin"),
             definitions,
-            storage: storage
-                .and_then(|block| storage::read(Reader::new(cx, block, &storage::SCHEMA))),
+            stores: storage.is_some(),
+            backing: stored.unwrap_or_else(nothing),
             consumers: consumers.collect(),
             read: RefCell::default(),
             inline: RefCell::default(),
         }
     }
 
-    /// `storage`, if there is one.
-    pub(crate) fn storage(&self) -> Option<&storage::Storage> {
-        self.storage.as_ref()
+    /// What servers keep.
+    pub(crate) fn backing(&self) -> &Arc<Backing> {
+        &self.backing
+    }
+
+    /// The consumer of a label, custom id or id, for callers without credentials.
+    pub(crate) fn anonymous(&self, name: &Spanned<String>) -> Option<Arc<Consumer>> {
+        let named = |consumer: &&Arc<Consumer>| {
+            consumer.id.to_string() == name.value
+                || consumer.custom_id.as_deref() == Some(name.value.as_str())
+        };
+        if self.consumers.contains_key(&name.value) {
+            return self.consumer(name);
+        }
+        let found = self.consumers.values().find(named).cloned();
+        found.or_else(|| self.consumer(name))
     }
 
     /// `admin`, if there is one; asked for when all servers have been read.
@@ -102,7 +123,7 @@ impl<'a> Defined<'a> {
         super::admin::read(
             Reader::new(self.cx, block, &super::admin::SCHEMA),
             self.definitions,
-            self.storage.is_some(),
+            self.stores,
             declared,
         )
     }
@@ -160,7 +181,8 @@ impl<'a> Defined<'a> {
         };
         let around = Surroundings {
             mounts: self.mounts_of(label),
-            storage: self.storage.is_some(),
+            storage: self.stores,
+            backing: Arc::clone(&self.backing),
             definitions,
         };
         let reader = Reader::new(self.cx, block, &SCHEMA);
@@ -197,7 +219,8 @@ impl<'a> Defined<'a> {
         {
             let around = Surroundings {
                 mounts: origins(self.cx, server, self.default_port),
-                storage: self.storage.is_some(),
+                storage: self.stores,
+                backing: Arc::clone(&self.backing),
                 definitions,
             };
             let inner = Reader::new(self.cx, block, &SCHEMA);

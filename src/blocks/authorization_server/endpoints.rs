@@ -9,8 +9,8 @@
 use crate::blocks::path::{has_dot_segment, join};
 use crate::blocks::reader::Reader;
 use crate::blocks::schema::{AttributeSchema, BlockSchema, Kind, Labels};
-use crate::oauth::server::Dialect;
 use crate::oauth::server::paths::{Endpoint, Layout, Paths};
+use crate::oauth::server::{Dialect, Grant};
 
 /// The block's table.
 pub(super) static SCHEMA: BlockSchema = BlockSchema {
@@ -113,10 +113,11 @@ pub(super) fn with_discovery(
     all: Vec<(Endpoint, String)>,
     issuer: &str,
     dialect: &Dialect,
+    grants: &[Grant],
 ) -> Paths {
     let mut paths = Paths::default();
     for (endpoint, path) in all {
-        if is_on(endpoint) {
+        if is_on(endpoint, grants) {
             paths.add(endpoint, path);
         }
     }
@@ -142,15 +143,17 @@ pub(super) fn with_discovery(
 }
 
 /// Whether an endpoint has anything to do.
-fn is_on(endpoint: Endpoint) -> bool {
+fn is_on(endpoint: Endpoint, grants: &[Grant]) -> bool {
     match endpoint {
         Endpoint::Token
         | Endpoint::Introspect
         | Endpoint::Revoke
         | Endpoint::Jwks
         | Endpoint::Discovery => true,
-        Endpoint::Authorize
-        | Endpoint::Par
+        Endpoint::Authorize => {
+            grants.contains(&Grant::AuthorizationCode) || grants.contains(&Grant::Implicit)
+        }
+        Endpoint::Par
         | Endpoint::Device
         | Endpoint::DevicePage
         | Endpoint::Userinfo

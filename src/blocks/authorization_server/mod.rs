@@ -142,7 +142,7 @@ pub static SCHEMA: BlockSchema = BlockSchema {
             Kind::Bool,
             "Authorization requests must be pushed (RFC 9126).",
         )
-        .default("false"),
+        .unavailable(),
         AttributeSchema::start(
             "assertion_audience",
             Kind::String,
@@ -223,7 +223,13 @@ static REVOCATION: BlockSchema = BlockSchema {
 };
 
 /// Grants whose run-time part this version has.
-const AVAILABLE: [Grant; 1] = [Grant::ClientCredentials];
+const AVAILABLE: [Grant; 5] = [
+    Grant::ClientCredentials,
+    Grant::AuthorizationCode,
+    Grant::RefreshToken,
+    Grant::Password,
+    Grant::Implicit,
+];
 
 /// What the rest of the configuration tells a server while it is read.
 pub(super) struct Surroundings<'a> {
@@ -231,6 +237,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) mounts: Vec<String>,
     /// Whether there is a `storage`.
     pub(super) storage: bool,
+    /// What servers keep.
+    pub(super) backing: Arc<crate::oauth::server::Backing>,
     /// Definitions.
     pub(super) definitions: &'a Definitions<'a>,
 }
@@ -402,7 +410,7 @@ pub(super) fn read(reader: Reader<'_>, around: &Surroundings<'_>) -> Option<Serv
         realm: reader
             .string("realm")
             .map_or(host, |realm| realm.value.replace(['"', '\\'], "")),
-        paths: endpoints::with_discovery(paths, &issuer, dialect),
+        paths: endpoints::with_discovery(paths, &issuer, dialect, &grants),
         grants,
         format: own_format,
         audience: audience.unwrap_or_else(|| vec![issuer.clone()]),
@@ -442,6 +450,7 @@ pub(super) fn read(reader: Reader<'_>, around: &Surroundings<'_>) -> Option<Serv
             let inner = Reader::new(reader.cx, block, &REVOCATION);
             inner.boolean("cascade").unwrap_or(false)
         }),
+        backing: Arc::clone(&around.backing),
         keys: Keys::new(Arc::clone(&label), typ.clone(), keys, folder),
         clients: by_id(clients),
         // What was revoked or failed stays so, whatever else changes with a reload.

@@ -7,22 +7,17 @@
 //! ```
 
 use super::secret;
-use crate::blocks::Fingerprint;
-use crate::blocks::context::Context;
+use crate::blocks::fingerprint::Fingerprint;
 use crate::blocks::reader::Reader;
 use crate::blocks::schema::{AttributeSchema, BlockSchema, Kind, Labels};
 use crate::crypto::seal::StorageKeys;
 use crate::diagnostic::{Diagnostic, Span, code};
-use crate::store::{self, sqlite};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::store::sqlite::Options;
+use crate::store::{Database, Storage, Sweep, Vault};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
-
-/// Connections that read: more than this is of no use to one file.
-const MOST_READERS: usize = 16;
 
 /// The block's table.
 pub static SCHEMA: BlockSchema = BlockSchema {
@@ -104,78 +99,22 @@ storage {
 "#,
 };
 
-/// Where data are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    /// In memory, until the process ends.
-    Memory,
-    /// In a file.
-    File(PathBuf),
-}
+/// What, when changed, makes another store of it.
+pub(super) const NAMES: [&str; 10] = [
+    "url",
+    "encryption_key",
+    "encryption_key_file",
+    "pool",
+    "statement_timeout",
+    "sweep_every",
+    "retain_expired",
+    "token_storage",
+    "secret_storage",
+    "auto_migrate",
+];
 
-/// What the block says.
-#[derive(Clone, Debug)]
-pub struct Storage {
-    /// Where data are kept.
-    pub location: Location,
-    /// The first one encrypts, all decrypt.
-    pub encryption_keys: Vec<Arc<Zeroizing<[u8; 32]>>>,
-    /// Connections.
-    pub pool: usize,
-    /// Longest wait for a statement.
-    pub statement_timeout: Duration,
-    /// How often what has expired is removed.
-    pub sweep_every: Duration,
-    /// How long expired access tokens are kept.
-    pub retain_expired: Duration,
-    /// Whether values of tokens are kept sealed.
-    pub seals_tokens: bool,
-    /// Whether client secrets are kept sealed.
-    pub seals_secrets: bool,
-    /// Whether what was known last counts while the store cannot be had.
-    pub last_known: bool,
-    /// Whether the database is brought up to date at start.
-    pub auto_migrate: bool,
-    /// Where the block stands.
-    pub span: Span,
-}
-
-impl Storage {
-    /// The database, taken over from the configuration before if it is the same file, and the keys.
-    pub fn build(&self, cx: &Context<'_>) -> Option<store::Storage> {
-        let path = match &self.location {
-            Location::Memory => None,
-            Location::File(path) => Some(path.clone()),
-        };
-        let options = sqlite::Options {
-            path,
-            readers: self.pool.clamp(1, MOST_READERS),
-            limit: self.statement_timeout,
-            migrate: self.auto_migrate,
-        };
-        let sweep = store::Sweep {
-            every: self.sweep_every,
-            retain: self.retain_expired,
-        };
-        // One file is open once: two ways to it would lock each other out.
-        let identity = Fingerprint::of("storage").text(&format!("{:?}", self.location));
-        let database = cx.keep(identity, || store::Database::new(options, sweep));
-        let keys = self.encryption_keys.iter().map(|key| &***key);
-        let vault = StorageKeys::from_bytes(keys)
-            .and_then(|keys| store::Vault::new(keys, self.seals_tokens, self.seals_secrets));
-        match vault {
-            Ok(vault) => Some(store::Storage {
-                database,
-                vault: Arc::new(vault),
-            }),
-            // What is wrong with the keys has been reported.
-            Err(_) => None,
-        }
-    }
-}
-
-/// Reads the block.
-pub fn read(reader: Reader<'_>) -> Option<Storage> {
+/// Reads the block. The database is taken over from the configuration before if it is the same file.
+pub(super) fn read(reader: Reader<'_>) -> Option<Storage> {
     let location = location(reader);
     let keys = encryption_keys(reader);
     let sealed = |name: &str| {
@@ -209,36 +148,57 @@ pub fn read(reader: Reader<'_>) -> Option<Storage> {
         }
         value
     };
-    let failure = reader.one_of("on_failure");
+    let readers = reader.number("pool").map_or(16, |pool| pool.value);
+    let options = Options {
+        limit: positive("statement_timeout", 2),
+        readers: usize::try_from(readers).unwrap_or(16).clamp(1, 64),
+        migrate: reader.boolean("auto_migrate").unwrap_or(true),
+        path: location?,
+    };
+    let sweep = Sweep {
+        every: positive("sweep_every", 60),
+        retain: duration("retain_expired", 0),
+    };
+    if reader
+        .one_of("on_failure")
+        .is_some_and(|failure| failure.value == "last_known")
+    {
+        let message = "`on_failure = \"last_known\"` is not available in this version";
+        reader.cx.report(Diagnostic::error(
+            code::NOT_AVAILABLE,
+            reader.span(),
+            message,
+        ));
+    }
+    let vault = match Vault::new(keys?, tokens.is_some(), secrets.is_some()) {
+        Ok(vault) => vault,
+        Err(_) if !given => return None,
+        Err(error) => {
+            reader.bad_value(reader.span(), format!("`storage`: {error}"));
+            return None;
+        }
+    };
+    // One file is open once: two ways to it would lock each other out.
+    let identity = Fingerprint::of("database").text(&format!("{:?}", options.path));
     Some(Storage {
-        pool: reader
-            .number("pool")
-            .map_or(16, |pool| usize::try_from(pool.value).unwrap_or(16)),
-        statement_timeout: positive("statement_timeout", 2),
-        sweep_every: positive("sweep_every", 60),
-        retain_expired: duration("retain_expired", 0),
-        seals_tokens: tokens.is_some(),
-        seals_secrets: secrets.is_some(),
-        last_known: failure.is_some_and(|failure| failure.value == "last_known"),
-        auto_migrate: reader.boolean("auto_migrate").unwrap_or(true),
-        span: reader.span(),
-        encryption_keys: keys?,
-        location: location?,
+        database: reader.cx.keep(identity, || Database::new(options, sweep)),
+        vault: Arc::new(vault),
     })
 }
 
-fn location(reader: Reader<'_>) -> Option<Location> {
+#[expect(clippy::option_option, reason = "memory is not the same as a fault")]
+fn location(reader: Reader<'_>) -> Option<Option<PathBuf>> {
     let url = reader.string("url")?;
     let (scheme, rest) = url.value.split_once(':').unwrap_or((&url.value, ""));
     match scheme {
-        "sqlite" if rest == ":memory:" => Some(Location::Memory),
+        "sqlite" if rest == ":memory:" => Some(None),
         "sqlite" => {
             let path = rest.strip_prefix("//").unwrap_or(rest);
             if path.is_empty() {
                 reader.bad_value(url.span, "`url` names no file: write `sqlite:PATH`");
                 return None;
             }
-            Some(Location::File(reader.cx.resolve(path, url.span)))
+            Some(Some(reader.cx.resolve(path, url.span)))
         }
         "postgres" | "postgresql" => {
             let message = "storage in PostgreSQL is not available in this version";
@@ -258,19 +218,15 @@ fn location(reader: Reader<'_>) -> Option<Location> {
 }
 
 /// `None` after a fault.
-fn encryption_keys(reader: Reader<'_>) -> Option<Vec<Arc<Zeroizing<[u8; 32]>>>> {
+#[expect(clippy::option_option, reason = "no key is not the same as a fault")]
+fn encryption_keys(reader: Reader<'_>) -> Option<Option<StorageKeys>> {
     secret::warn_if_literal(reader, "encryption_key", None);
     let (texts, span): (Vec<Zeroizing<String>>, Span) =
         if let Some(value) = reader.value("encryption_key") {
+            let own = |text: &str| Zeroizing::new(text.to_owned());
             let texts = match value.value.as_items() {
-                Some(items) => items
-                    .iter()
-                    .map(|item| item.as_str().map(|text| Zeroizing::new(text.to_owned())))
-                    .collect(),
-                None => value
-                    .value
-                    .as_str()
-                    .map(|text| vec![Zeroizing::new(text.to_owned())]),
+                Some(items) => items.iter().map(|item| item.as_str().map(own)).collect(),
+                None => value.value.as_str().map(|text| vec![own(text)]),
             };
             let Some(texts) = texts else {
                 reader.bad_value(
@@ -282,28 +238,19 @@ fn encryption_keys(reader: Reader<'_>) -> Option<Vec<Arc<Zeroizing<[u8; 32]>>>> 
             (texts, value.span)
         } else if reader.has("encryption_key_file") {
             let file = reader.file("encryption_key_file")?;
-            let text = String::from_utf8_lossy(&file.value).into_owned();
+            let text = String::from_utf8_lossy(&file.value).trim().to_owned();
             (vec![Zeroizing::new(text)], file.span)
         } else {
-            return Some(Vec::new());
+            return Some(None);
         };
-    let mut keys = Vec::new();
-    for text in texts {
-        let bytes = STANDARD.decode(text.trim()).map(Zeroizing::new);
-        match bytes.map(|bytes| <[u8; 32]>::try_from(bytes.as_slice())) {
-            Ok(Ok(key)) => keys.push(Arc::new(Zeroizing::new(key))),
-            _ => {
-                reader.cx.report(
-                    Diagnostic::error(
-                        code::BAD_VALUE,
-                        span,
-                        "`encryption_key` is not 32 bytes in base64",
-                    )
+    match StorageKeys::parse(texts.iter().map(|text| text.as_str())) {
+        Ok(keys) => Some(Some(keys)),
+        Err(error) => {
+            reader.cx.report(
+                Diagnostic::error(code::BAD_VALUE, span, format!("`encryption_key`: {error}"))
                     .hint("`openssl rand -base64 32` makes one"),
-                );
-                return None;
-            }
+            );
+            None
         }
     }
-    Some(keys)
 }

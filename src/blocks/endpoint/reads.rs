@@ -11,6 +11,8 @@ use crate::expr::variable::{Field, Variable};
 pub struct Reads {
     /// The client request's body.
     pub request_body: bool,
+    /// The client request's body, if it is a form.
+    pub request_form: bool,
     /// Anything of the client request's headers, cookies included.
     pub request_headers: bool,
     /// A function that is about a login is called.
@@ -60,6 +62,7 @@ impl Reads {
         for control in &endpoint.access {
             // Their error handlers run before anything is sent: what these read is read then.
             control.programs().for_each(|program| reads.add(program));
+            reads.request_form |= control.reads_form();
             if control.reads_body() {
                 reads.request_body = true;
                 reads.request_headers = true;

@@ -3,7 +3,7 @@
 use super::fault::{Condition, Fault};
 use super::parameters::{Encoding, MAX_BODY, Parameters};
 use super::paths::Endpoint;
-use super::{Server, discovery, event, introspect, revoke, token};
+use super::{Server, authorize, discovery, event, introspect, revoke, token};
 use crate::expr::Scope;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -205,8 +205,8 @@ impl Server {
             Endpoint::Revoke => Box::pin(revoke::answer(self, request, notes)).await,
             Endpoint::Jwks => Ok(discovery::key_set(self, request)),
             Endpoint::Discovery => Ok(discovery::document(self)),
-            Endpoint::Authorize
-            | Endpoint::Par
+            Endpoint::Authorize => Box::pin(authorize::answer(self, request, notes)).await,
+            Endpoint::Par
             | Endpoint::Device
             | Endpoint::DevicePage
             | Endpoint::Userinfo

@@ -1,6 +1,7 @@
 //! Client authentication (RFC 6749 §2.3, RFC 7523 §2.2, RFC 8705 §2): who asks.
 
 use super::answer::{Notes, Request};
+use super::backing::{known, millis};
 use super::client::{AuthMethod, Client, Digest, SecretForm, sha256};
 use super::fault::{Condition, Fault};
 use super::limits::Consequence;
@@ -9,10 +10,11 @@ use super::paths::Endpoint;
 use super::{Server, event, now};
 use crate::crypto::jws::{self, Parsed};
 use crate::crypto::{Algorithm, VerifyingKey};
+use crate::store::Millis;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -179,7 +181,7 @@ impl Server {
         let outcome = match &claim {
             Claim::Assertion(_) => {
                 let client = self.client(&id).await?;
-                self.by_assertion(request, client, parsed.as_ref())
+                self.by_assertion(request, client, parsed.as_ref()).await?
             }
             Claim::Basic(pair, raw) => {
                 self.by_secret(AuthMethod::Basic, pair, raw.as_ref())
@@ -281,27 +283,57 @@ impl Server {
     pub(crate) async fn verify_secret(&self, client: &Client, secret: &str) -> Result<bool, Fault> {
         let digest = sha256(secret.as_bytes());
         let mut right = false;
-        let mut slow = Vec::new();
+        let mut hashed = Vec::new();
         for known in client.live_secrets(now()) {
             match (known.form.matches(&digest), &known.form) {
                 (Some(matches), _) => right |= matches,
-                (None, SecretForm::Slow(hash)) => slow.push(Arc::clone(hash)),
+                (None, SecretForm::Hashed(candidate)) => hashed.push(candidate.clone()),
                 (None, SecretForm::Plain(..) | SecretForm::Digest(_)) => {}
             }
         }
-        if right || slow.is_empty() {
+        if right || hashed.is_empty() {
             return Ok(right);
         }
-        self.verify_slowly(client, &slow, secret).await
+        let presented = SecretString::from(secret);
+        let vault = self.backing.vault();
+        let found = vault.recognise(client.pk, &hashed, &presented).await;
+        let Some(found) = found.map_err(Fault::from)? else {
+            return Ok(false);
+        };
+        if let Some(store) = self.backing.store() {
+            if let Some(hash) = found.rehash {
+                known(store.rehash_secret(found.id, hash)).await?;
+            }
+            known(store.touch_client(client.pk, Some(found.id), millis())).await?;
+        }
+        Ok(true)
     }
 
     /// A signed assertion (RFC 7523 §3).
-    fn by_assertion(
+    async fn by_assertion(
         &self,
         request: &Request<'_>,
         client: Option<Arc<Client>>,
         token: Option<&Parsed<'_>>,
-    ) -> Outcome {
+    ) -> Result<Outcome, Fault> {
+        let once = match self.judge_assertion(request, client, token) {
+            Ok(once) => once,
+            Err(why) => return Ok(Err(why)),
+        };
+        let first = self.backing.first_use(once.digest, once.until).await?;
+        Ok(if first {
+            Ok((once.client, once.method))
+        } else {
+            Err(Why::Failed("assertion: its `jti` was used before"))
+        })
+    }
+
+    fn judge_assertion(
+        &self,
+        request: &Request<'_>,
+        client: Option<Arc<Client>>,
+        token: Option<&Parsed<'_>>,
+    ) -> Result<Once, Why> {
         let (Some(client), Some(token)) = (client.filter(|client| client.enabled), token) else {
             return Err(Why::Failed("unknown or disabled client"));
         };
@@ -319,8 +351,13 @@ impl Server {
             | AuthMethod::SelfSignedTls
             | AuthMethod::None => return Err(Why::Failed("not the client's method")),
         }
-        self.check_assertion(request, &client, token)?;
-        Ok((client, method))
+        let (digest, until) = self.check_assertion(request, &client, token)?;
+        Ok(Once {
+            client,
+            method,
+            digest,
+            until,
+        })
     }
 
     fn check_assertion(
@@ -328,7 +365,7 @@ impl Server {
         request: &Request<'_>,
         client: &Client,
         token: &Parsed<'_>,
-    ) -> Result<(), Why> {
+    ) -> Result<(Digest, Millis), Why> {
         if token.header.typ().is_some_and(is_other_type) {
             return Err(Why::Failed("assertion: a token of another type"));
         }
@@ -354,11 +391,8 @@ impl Server {
         let jti = text(token, "jti").filter(|jti| !jti.is_empty());
         let jti = jti.ok_or(Why::Failed("assertion: `jti` is missing"))?;
         let once = sha256(format!("assertion\0{}\0{jti}", client.id).as_bytes());
-        let until = now.plus(Duration::from_secs_f64((exp - at).max(0.0)));
-        self.state
-            .replay
-            .claim(once, until, now)
-            .map_err(|_| Why::Failed("assertion: its `jti` was used before"))
+        let until = millis().plus(Duration::from_secs_f64((exp - at).max(0.0)));
+        Ok((once, until))
     }
 
     pub(super) fn is_assertion_audience(&self, audience: &str, request: &Request<'_>) -> bool {
@@ -369,6 +403,14 @@ impl Server {
             && (self.url(Endpoint::Token).as_deref() == Some(audience)
                 || self.url(request.endpoint).as_deref() == Some(audience))
     }
+}
+
+/// An assertion that is good, if it is used for the first time.
+struct Once {
+    client: Arc<Client>,
+    method: AuthMethod,
+    digest: Digest,
+    until: Millis,
 }
 
 /// Why a client is not who it says.
@@ -474,13 +516,20 @@ fn verify_by_secret(client: &Client, token: &Parsed<'_>) -> Result<(), Why> {
 }
 
 impl Server {
-    /// Checks slow hashes.
-    async fn verify_slowly(&self, _: &Client, _: &[Arc<str>], _: &str) -> Result<bool, Fault> {
-        std::future::ready(Ok(false)).await
-    }
-
-    /// Takes as long over an unknown client as over a known one.
-    async fn waste_time(&self, _: &str) -> Result<(), Fault> {
-        std::future::ready(Ok(())).await
+    /// Takes as long over an unknown client as over a known one, where any has a slow hash.
+    async fn waste_time(&self, secret: &str) -> Result<(), Fault> {
+        let hashed = |client: &Arc<Client>| {
+            let mut secrets = client.secrets.iter();
+            secrets.any(|secret| matches!(secret.form, SecretForm::Hashed(_)))
+        };
+        if !self.backing.has_store() && !self.clients.values().any(hashed) {
+            return Ok(());
+        }
+        let presented = SecretString::from(secret);
+        let vault = self.backing.vault();
+        vault
+            .recognise_nobody(&presented)
+            .await
+            .map_err(Fault::from)
     }
 }

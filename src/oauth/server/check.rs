@@ -1,17 +1,17 @@
 //! Whether an access token of this server is good: in memory, without asking anyone, as long as it
 //! is signed and its client comes from the configuration.
 
+use super::backing::known;
 use super::client::{Client, Digest, sha256};
 use super::issue::Confirmation;
-use super::revocations::Keys;
 use super::{Server, now};
 use crate::clock::UnixTime;
 use crate::crypto::jws;
 use crate::expr::{Fractions, Value};
+use crate::store::{self, Millis, TokenKeys};
 use quick_cache::sync::Cache as Quick;
 use std::sync::Arc;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// Tokens kept.
 const CAPACITY: usize = 16_384;
@@ -128,8 +128,74 @@ impl Server {
     }
 
     /// A token that is looked up.
-    async fn reference(&self, _: &str) -> Result<Arc<Facts>, Rejected> {
-        std::future::ready(Err(Rejected::Invalid("unknown token"))).await
+    async fn reference(&self, token: &str) -> Result<Arc<Facts>, Rejected> {
+        let Some(store) = self.backing.store() else {
+            return Err(Rejected::Invalid("unknown token"));
+        };
+        if token.len() > 1024 {
+            return Err(Rejected::Invalid("too long"));
+        }
+        let found = known(store.access_token(store::Digest::of(token))).await;
+        let row = found.map_err(|_| Rejected::Unavailable)?;
+        let row = row
+            .filter(|row| row.server == *self.label)
+            .ok_or(Rejected::Invalid("unknown token"))?;
+        if row.revoked_at.is_some() {
+            return Err(Rejected::Revoked);
+        }
+        Ok(Arc::new(self.facts_of_row(&row)))
+    }
+
+    fn facts_of_row(&self, row: &store::AccessToken) -> Facts {
+        let subject = row.subject.as_deref().unwrap_or(&row.client_id);
+        let jti = row.id.to_string();
+        let scope = row.scope.join(" ");
+        let issued = row.issued_at.seconds();
+        let mut claims = super::json::Object::new();
+        claims
+            .string("iss", &self.issuer)
+            .string("sub", subject)
+            .string("client_id", &row.client_id)
+            .one_or_many("aud", &row.audience)
+            .number("iat", issued)
+            .number("nbf", issued)
+            .string("jti", &jti);
+        if let Some(end) = row.expires_at {
+            claims.number("exp", end.seconds());
+        }
+        if !scope.is_empty() {
+            claims.string("scope", &scope);
+        }
+        if let Some(cnf) = &row.confirmation {
+            claims.raw("cnf", cnf.to_string().as_bytes());
+        }
+        for (name, value) in &row.claims {
+            claims.raw(name, value.to_string().as_bytes());
+        }
+        let text = claims.finish();
+        let claims = Value::from_json(&text, Fractions::Exact);
+        Facts {
+            claims: Arc::new(claims.map_or(Value::Null, Value::into_owned)),
+            subject: subject.into(),
+            client_id: row.client_id.as_str().into(),
+            user: row.subject.is_some(),
+            scope: row.scope.clone(),
+            audience: row.audience.clone(),
+            jti: jti.into(),
+            family: row.family.map(|family| family.to_string().into()),
+            confirmation: row
+                .confirmation
+                .as_ref()
+                .map(Confirmation::of_json)
+                .unwrap_or_default(),
+            service: row.service.as_deref().map(Into::into),
+            issued: row.issued_at.0,
+            begins: UnixTime::from_seconds(issued),
+            ends: row
+                .expires_at
+                .map(|end| UnixTime::from_seconds(end.seconds())),
+            opaque: true,
+        }
     }
 
     /// What changes about a token: its time, what was revoked, its client.
@@ -142,12 +208,13 @@ impl Server {
         if now.plus(SKEW) < facts.begins {
             return Err(Rejected::Invalid("not valid yet"));
         }
-        let revoked = self.state.revocations.hit(&Keys {
-            client: &facts.client_id,
-            subject: &facts.subject,
+        let revoked = self.backing.revoked().is_revoked(&TokenKeys {
+            server: &self.label,
+            client_id: &facts.client_id,
+            subject: Some(&facts.subject),
             grant: facts.family.as_deref(),
             jti: &facts.jti,
-            issued: facts.issued,
+            issued: Millis(facts.issued),
         });
         if revoked || !client.enabled {
             return Err(Rejected::Revoked);
@@ -193,7 +260,7 @@ impl Server {
         let subject = text("sub").ok_or_else(missing("no `sub`"))?;
         let jti = text("jti").ok_or_else(missing("no `jti`"))?;
         let iat = time("iat").ok_or_else(missing("no `iat`"))?;
-        let issued = Uuid::parse_str(jti).ok().and_then(|id| milliseconds(&id));
+        let issued = TokenKeys::issued(jti, iat.seconds());
         let claims = Value::from_json(&token.payload, Fractions::Exact)
             .map_err(|_| Rejected::Invalid("malformed"))?
             .into_owned();
@@ -214,7 +281,7 @@ impl Server {
                 .map(Confirmation::of_json)
                 .unwrap_or_default(),
             service: text("svc").map(Into::into),
-            issued: issued.unwrap_or_else(|| iat.seconds().saturating_mul(1000)),
+            issued: issued.0,
             begins: time("nbf").unwrap_or(iat),
             ends: time("exp"),
             opaque: false,
@@ -225,13 +292,6 @@ impl Server {
 /// Whether a token has the form of a JWS.
 pub fn looks_signed(token: &str) -> bool {
     token.bytes().filter(|byte| *byte == b'.').count() == 2
-}
-
-/// The time inside a `UUIDv7`.
-pub(super) fn milliseconds(id: &Uuid) -> Option<i64> {
-    let (seconds, nanos) = id.get_timestamp()?.to_unix();
-    let seconds = i64::try_from(seconds).ok()?;
-    Some(seconds * 1000 + i64::from(nanos / 1_000_000))
 }
 
 fn words(text: Option<&str>) -> Vec<String> {

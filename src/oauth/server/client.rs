@@ -4,6 +4,7 @@ use super::grant::Grant;
 use crate::clock::UnixTime;
 use crate::crypto::{Jwks, constant_time};
 use crate::expr::{Program, Value};
+use crate::store::vault::Candidate;
 use aws_lc_rs::digest;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::net::IpAddr;
@@ -30,14 +31,6 @@ pub fn hex(bytes: &[u8]) -> String {
         }
     }
     text
-}
-
-/// What names and ids made from names are under.
-const NAMESPACE: Uuid = Uuid::from_u128(0x6f61_7574_682e_6174_8000_6761_7465_7761);
-
-/// The id of something that the configuration names.
-pub fn named_id(kind: &str, name: &str) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, format!("{kind}/{name}").as_bytes())
 }
 
 /// A person or program that owns clients.
@@ -125,8 +118,8 @@ pub enum SecretForm {
     Plain(SecretString, Digest),
     /// SHA-256, of values that were generated.
     Digest(Digest),
-    /// A slow hash as a PHC string.
-    Slow(Arc<str>),
+    /// A hash of any form that is at rest.
+    Hashed(Candidate),
 }
 
 impl SecretForm {
@@ -136,13 +129,13 @@ impl SecretForm {
         Self::Plain(secret, digest)
     }
 
-    /// Whether a secret with this digest is the one; `None` where only a slow hash can tell.
+    /// Whether a secret with this digest is the one; `None` where only its hash can tell.
     pub fn matches(&self, given: &Digest) -> Option<bool> {
         match self {
             Self::Plain(_, digest) | Self::Digest(digest) => {
                 Some(constant_time::equal(digest, given))
             }
-            Self::Slow(_) => None,
+            Self::Hashed(_) => None,
         }
     }
 }

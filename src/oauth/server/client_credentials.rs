@@ -43,10 +43,10 @@ pub(super) async fn grant(
         service: server.service(request),
     };
     let access = server.issue(request, &order, notes).await?;
+    server.store_access(&order, &access).await?;
     Ok(Success {
         access,
         refresh: None,
-        subject: user.unwrap_or(&client.subject).to_owned(),
         client: client.id.to_string(),
         scope,
         issued_token_type: None,

@@ -118,6 +118,8 @@ impl Issued {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ValueKind {
     Access,
+    Refresh,
+    Code,
 }
 
 impl Server {
@@ -129,6 +131,8 @@ impl Server {
                 let random = letters_and_digits(43).map_err(failed)?;
                 let mark = match kind {
                     ValueKind::Access => "at",
+                    ValueKind::Refresh => "rt",
+                    ValueKind::Code => "ac",
                 };
                 match self.token_prefix.as_str() {
                     "" => random,

@@ -6,6 +6,9 @@
 
 pub mod answer;
 pub mod authentication;
+mod authorization_code;
+mod authorize;
+pub mod backing;
 mod certificate;
 pub mod check;
 pub mod client;
@@ -18,20 +21,23 @@ pub mod grant;
 mod introspect;
 pub mod issue;
 mod json;
+mod keep;
 pub mod keys;
 pub mod limits;
 pub mod parameters;
+mod password;
 pub mod paths;
 mod provision;
 pub mod redirect;
-pub mod replay;
+mod refresh_token;
 mod resource;
-pub mod revocations;
 mod revoke;
 pub mod scope;
+mod stored_client;
 mod token;
 
 pub use answer::{Answer, Notes, Peer, Request};
+pub use backing::Backing;
 pub use client::{Client, Consumer, Digest, sha256};
 pub use dialect::Dialect;
 pub use fault::{Condition, Fault};
@@ -162,6 +168,8 @@ pub struct Server {
     pub uses_certificates: bool,
     /// Whether revoking an access token revokes its grant.
     pub cascade: bool,
+    /// What it keeps.
+    pub backing: Arc<Backing>,
     /// Its keys.
     pub keys: Keys,
     /// What changes.
@@ -175,10 +183,6 @@ pub struct State {
     pub failures: limits::Failures,
     /// Token requests by client.
     pub rates: limits::Rates,
-    /// Ids that were used.
-    pub replay: replay::Replay,
-    /// What was revoked.
-    pub revocations: revocations::Revocations,
     /// Tokens that were verified.
     pub verified: check::Cache,
 }
@@ -186,7 +190,10 @@ pub struct State {
 impl Server {
     /// The client of an id.
     pub async fn client(&self, id: &str) -> Result<Option<Arc<Client>>, Fault> {
-        std::future::ready(Ok(self.configured_client(id).cloned())).await
+        match self.configured_client(id) {
+            Some(client) => Ok(Some(Arc::clone(client))),
+            None => self.stored_client(id).await,
+        }
     }
 
     /// The client of an id, if the configuration has it.

@@ -90,6 +90,24 @@ impl Server {
     }
 }
 
+/// The resources of a grant, or those of them that a request names.
+pub(super) fn narrowed_resources(
+    granted: &[String],
+    parameters: &Parameters<'_>,
+) -> Result<Vec<String>, Fault> {
+    let mut found = Vec::new();
+    for asked in parameters.all("resource") {
+        let known = granted.iter().find(|known| same(known, asked));
+        let known = known.ok_or_else(|| Fault::about(Condition::Target, asked))?;
+        found.push(known.clone());
+    }
+    Ok(if found.is_empty() {
+        granted.to_vec()
+    } else {
+        found
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,8 @@ use super::issue::Issued;
 use super::json::Object;
 use super::parameters::Parameters;
 use super::scope::{self, Names};
-use super::{Server, client_credentials};
+use super::{Server, authorization_code, client_credentials, password, refresh_token};
+use crate::store::Millis;
 use http::StatusCode;
 
 /// What a grant gives.
@@ -18,7 +19,6 @@ pub(super) struct Success {
     pub(super) access: Issued,
     pub(super) refresh: Option<Refresh>,
     pub(super) scope: Names,
-    pub(super) subject: String,
     pub(super) client: String,
     /// `issued_token_type` of token exchange.
     pub(super) issued_token_type: Option<&'static str>,
@@ -63,13 +63,39 @@ pub(super) async fn answer(
         Grant::ClientCredentials => {
             client_credentials::grant(server, request, &parameters, &caller, notes).await?
         }
-        Grant::AuthorizationCode
-        | Grant::RefreshToken
-        | Grant::Password
-        | Grant::Implicit
-        | Grant::DeviceCode
-        | Grant::TokenExchange
-        | Grant::JwtBearer => return Err(Fault::about(Condition::GrantTypeUnknown, name)),
+        Grant::AuthorizationCode => {
+            Box::pin(authorization_code::grant(
+                server,
+                request,
+                &parameters,
+                &caller,
+                notes,
+            ))
+            .await?
+        }
+        Grant::RefreshToken => {
+            Box::pin(refresh_token::grant(
+                server,
+                request,
+                &parameters,
+                &caller,
+                notes,
+            ))
+            .await?
+        }
+        Grant::Password => {
+            Box::pin(password::grant(
+                server,
+                request,
+                &parameters,
+                &caller,
+                notes,
+            ))
+            .await?
+        }
+        Grant::Implicit | Grant::DeviceCode | Grant::TokenExchange | Grant::JwtBearer => {
+            return Err(Fault::about(Condition::GrantTypeUnknown, name));
+        }
     };
     Ok(success.answer(server, &parameters))
 }
@@ -118,11 +144,11 @@ impl Success {
                     body.number("refresh_expires_in", seconds);
                 }
                 Member::NotBeforePolicy => {
-                    let not_before = server
-                        .state
-                        .revocations
-                        .not_before(&self.client, &self.subject);
-                    body.number("not-before-policy", not_before);
+                    let cut = server
+                        .backing
+                        .revoked()
+                        .not_before(&server.label, &self.client);
+                    body.number("not-before-policy", cut.map_or(0, Millis::seconds));
                 }
                 Member::Scope => {
                     if !self.scope.is_empty() {
