@@ -80,7 +80,7 @@ fn write_without_end(path: &Path) {
             until: Millis::MAX,
             actor: "test".into(),
         };
-        let jti = format!("jti-{round}-{}", values[1]);
+        let jti = format!("jti-{round}-{}", new_id());
         let entry = cut.entry(RevocationKind::Jti, jti.as_str(), "main");
         store.revoke(entry).wait().unwrap();
         writeln!(out, "revoked {jti}").unwrap();
