@@ -127,7 +127,7 @@ impl Admin {
         };
         let lifetime = access
             .expires_at
-            .map_or(0, |end| (end.0 - access.issued_at.0) / 1000);
+            .map_or(0, |end| (end.0 - access.issued_at.0 + 999) / 1000);
         let mut body = json!({
             "id": access.id,
             "created_at": created_at,

@@ -208,8 +208,10 @@ fn of_client(
     headers::reduce_accept_encoding(&mut outgoing.headers);
     trace::hand_on(exchange, &mut outgoing.headers, false);
     backend::apply_modifiers(modifiers, &mut outgoing, exchange)?;
-    let credentials = [header::AUTHORIZATION, header::COOKIE];
-    headers::remove_listed(&mut outgoing.headers, |name| credentials.contains(name));
+    if !exchange.passes_credentials {
+        let credentials = [header::AUTHORIZATION, header::COOKIE];
+        headers::remove_listed(&mut outgoing.headers, |name| credentials.contains(name));
+    }
     let location = location(proxy.url.as_ref(), exchange)?;
     outgoing.origin = location.origin;
     if let Some(path) = location.path {

@@ -106,6 +106,8 @@ pub struct Exchange {
     headers: HeaderMap,
     /// `Host` without port as sent, or the authority of HTTP/2.
     pub host: Box<str>,
+    /// Whether `Authorization` and `Cookie` go on to the origin unless a modifier says otherwise.
+    pub passes_credentials: bool,
     /// The client's address.
     pub remote_ip: IpAddr,
     /// The same as text.
@@ -224,6 +226,7 @@ impl Exchange {
             version: parts.version,
             headers: parts.headers,
             host: host.into(),
+            passes_credentials: false,
             remote_ip: arrival.remote_ip,
             remote_text: arrival.remote_text,
             local_port: arrival.local_port,

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 pub const REDACTED: &str = "[redacted]";
 
 /// Parameters whose values are never written, compared without regard to case.
-pub const SECRET_PARAMETERS: [&str; 12] = [
+pub const SECRET_PARAMETERS: [&str; 15] = [
     "access_token",
     "refresh_token",
     "id_token",
@@ -23,6 +23,9 @@ pub const SECRET_PARAMETERS: [&str; 12] = [
     "password",
     "samlresponse",
     "subject_token",
+    "apikey",
+    "api_key",
+    "api-key",
 ];
 
 /// `address` (a URL, a path with query, or a header value that holds one) without secrets.

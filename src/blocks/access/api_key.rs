@@ -580,6 +580,8 @@ fn signed_by(client: &Client, token: &Parsed<'_>) -> bool {
 impl Authenticate for ApiKey {
     fn authenticate<'a>(&'a self, label: &'a Arc<str>, exchange: &'a mut Exchange) -> Verdict<'a> {
         self.headers.strip(exchange);
+        // Whether the origin sees them is said by `hide_credentials`.
+        exchange.passes_credentials = true;
         Verdict::Later(Box::pin(self.decide(label, exchange)))
     }
 

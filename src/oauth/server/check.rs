@@ -151,12 +151,18 @@ impl Server {
         let jti = row.id.to_string();
         let scope = row.scope.join(" ");
         let issued = row.issued_at.seconds();
+        // A token of another system that was taken over names none.
+        let audience = if row.audience.is_empty() {
+            &self.audience
+        } else {
+            &row.audience
+        };
         let mut claims = super::json::Object::new();
         claims
             .string("iss", &self.issuer)
             .string("sub", subject)
             .string("client_id", &row.client_id)
-            .one_or_many("aud", &row.audience)
+            .one_or_many("aud", audience)
             .number("iat", issued)
             .number("nbf", issued)
             .string("jti", &jti);
@@ -180,7 +186,7 @@ impl Server {
             client_id: row.client_id.as_str().into(),
             user: row.subject.is_some(),
             scope: row.scope.clone(),
-            audience: row.audience.clone(),
+            audience: audience.clone(),
             jti: jti.into(),
             family: row.family.map(|family| family.to_string().into()),
             confirmation: row

@@ -467,6 +467,8 @@ fn context(facts: &Facts, client: &Client) -> Value<'static> {
 impl Authenticate for AccessToken {
     fn authenticate<'a>(&'a self, label: &'a Arc<str>, exchange: &'a mut Exchange) -> Verdict<'a> {
         self.headers.strip(exchange);
+        // Whether the origin sees them is said by `hide_credentials`.
+        exchange.passes_credentials = true;
         let presented = match self.presented(exchange) {
             Ok(presented) => presented,
             Err(error) => return Verdict::Now(self.refuse(label, exchange, error)),

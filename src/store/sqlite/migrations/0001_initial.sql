@@ -2,8 +2,8 @@
 
 CREATE TABLE consumer (
   id         BLOB PRIMARY KEY NOT NULL,
-  username   TEXT UNIQUE,
-  custom_id  TEXT UNIQUE,
+  username   TEXT,
+  custom_id  TEXT,
   tags       TEXT NOT NULL,
   groups     TEXT NOT NULL,
   metadata   TEXT NOT NULL,
@@ -11,6 +11,9 @@ CREATE TABLE consumer (
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
   version    INTEGER NOT NULL,
+  -- The last one is checked first: of two names that are taken the username is told.
+  UNIQUE (custom_id),
+  UNIQUE (username),
   CHECK (username IS NOT NULL OR custom_id IS NOT NULL)
 ) WITHOUT ROWID;
 
